@@ -25,6 +25,7 @@ from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer, serve
 from samegoal_pipelines.warehouse.snapshots import Snapshot
 from samegoal_pipelines_tests.conftest import _admin
+from samegoal_pipelines_tests.literal_district import literal_district
 
 TODAY = date(2026, 10, 12)
 T = TypeVar("T")
@@ -181,7 +182,7 @@ def district() -> Callable[..., SandboxDistrict]:
 
     def make(enrollments: Sequence[dict[str, Any]], today: date = TODAY, **more: Any) -> SandboxDistrict:
         rows = {"Enrollment/EntryWithdrawal": enrollments, **more.pop("rows", {})}
-        return SandboxDistrict.from_rows(rows, today=today, **more)
+        return literal_district(rows, today=today, **more)
 
     return make
 

@@ -2,8 +2,8 @@
 
 Tests, the demo and the benchmarks talk to it over a real socket. Everyone in it is made up.
 
-- ``district``: districts, their settings and grants; ``rows``: the literal rows of tests
-- ``objects``: fields and code lists; ``generate``, ``people``, ``enrollments``: synthetic districts;
+- ``district``: districts, their settings and grants; ``objects``: fields, code lists and rows
+- ``generate``, ``people``, ``enrollments``: synthetic districts;
   ``nights``: what changes from night to night
 - ``server``, ``listings``: the Custom API; ``faults``, ``traffic``: for tests
 """

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pyarrow as pa
 from starlette.exceptions import HTTPException
 
-from samegoal_pipelines.sandbox.objects import SCHEMAS, school_year_of
-from samegoal_pipelines.sandbox.rows import Row, literal_tables, rows_of, table_of
+from samegoal_pipelines.sandbox.objects import SCHEMAS, Row, rows_of, school_year_of, table_of
 
 ENTITY_ID = 1
 """The entity of every district as a whole."""
@@ -43,26 +41,6 @@ class SandboxDistrict:
     # Kinds of search conditions, such as "LongSearchCondition": answered with 400, or matching every row.
     refused_conditions: set[str] = field(default_factory=set)
     ignored_conditions: set[str] = field(default_factory=set)
-
-    @classmethod
-    def from_rows(
-        cls,
-        rows: Mapping[str, Sequence[Row]] | None = None,
-        *,
-        today: dt.date,
-        id: str = "grand-bend",
-        name: str = "Grand Bend ISD",
-        code: str = "255901",
-        **settings: Any,
-    ) -> SandboxDistrict:
-        """A district of literal rows; `literal_tables` fills in the rest."""
-        given = {
-            "base_path": f"/{re.sub(r'[^A-Za-z0-9]', '', name)}StuAPI",
-            "client_key": f"key-{id}",
-            "client_secret": f"made-up-{id}",
-            "tables": literal_tables(rows or {}, name, code, today),
-        }
-        return cls(id=id, name=name, code=code, today=today, **(given | settings))
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The rows of an object, with odd values as they will be served."""

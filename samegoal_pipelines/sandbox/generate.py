@@ -16,8 +16,7 @@ from samegoal_pipelines.sandbox.district import SandboxDistrict
 from samegoal_pipelines.sandbox.draw import stream
 from samegoal_pipelines.sandbox.enrollments import enrollment_rows
 from samegoal_pipelines.sandbox.nights import pass_nights
-from samegoal_pipelines.sandbox.objects import SCHEMAS, common_rows, school_year_of
-from samegoal_pipelines.sandbox.rows import table_of
+from samegoal_pipelines.sandbox.objects import SCHEMAS, common_rows, school_year_of, table_of
 
 _LEVELS = (("Elementary School", 0.46 / 620), ("Middle School", 0.23 / 820), ("High School", 0.31 / 1900))
 """Levels, and campuses per student of the district."""

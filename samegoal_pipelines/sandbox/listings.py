@@ -24,8 +24,7 @@ import pyarrow.compute as pc
 from starlette.exceptions import HTTPException
 
 from samegoal_pipelines.sandbox.district import ENTITY_ID, SandboxDistrict
-from samegoal_pipelines.sandbox.objects import grade_codes
-from samegoal_pipelines.sandbox.rows import ODD_VALUES
+from samegoal_pipelines.sandbox.objects import ODD_VALUES, grade_codes
 
 _KEPT = 400  # pages and lists of rows, of about a megabyte each
 _JOINS = {"And": pc.and_kleene, "Or": pc.or_kleene}

@@ -1,4 +1,4 @@
-"""The sandbox's objects: their fields, and the rows that every district has.
+"""The sandbox's objects: their fields, the rows that every district has, and rows in and out of Arrow tables.
 
 The catalog declares the fields that the pipeline reads; only what a server needs besides is declared here.
 School years run from 1 July to 30 June. As in Qmlativ, a withdrawal code has another id each year.
@@ -7,7 +7,8 @@ School years run from 1 July to 30 June. As in Qmlativ, a withdrawal code has an
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,9 @@ OPTIONAL_FIELDS = frozenset(
 YEARS_BACK = 3
 WITHDRAWAL_CODES = ("01", "03", "16", "24", "33", "60", "66", "78", "81", "82", "83", "90", "98", "CECS")
 """01: graduated. 33: moved to another campus of the district. CECS: the end of a cross-entity course."""
+ODD_VALUES = "_odd_values"  # the hidden column: a JSON object of field → value, or null
+_PYTHON_TYPES = {pa.bool_(): bool, pa.int64(): int, pa.date32(): dt.date, pa.string(): str}
+Row = Mapping[str, Any]
 _CODE_LISTS = {
     "Demographics/NameSuffix": "JR Jr|SR Sr|II II|III III|IV IV",
     "Demographics/PhoneType": "H Home|C Cell|W Work|F Fax",
@@ -115,3 +119,39 @@ def common_rows(
             cells = {"Code": code, "Description": description}
             rows.setdefault(name, []).append({key: number, **{field: cells[field] for field in fields}})
     return rows
+
+
+def table_of(name: str, rows: Sequence[Row]) -> pa.Table:
+    """A table of these rows. A field that a row leaves out is null.
+
+    A value of the declared type goes into its typed cell. Any other JSON value, such as ``"31 February"`` as
+    a StartDate, leaves the cell null and is kept in a hidden column, from which it is served as it is.
+    """
+    schema = SCHEMAS[name]
+    if unknown := {field for row in rows for field in row} - set(schema.names):
+        raise KeyError(f"{name} has no field {', '.join(sorted(unknown))}")
+    cells = [{field.name: _typed(row.get(field.name), field.type) for field in schema} for row in rows]
+    odd = [
+        {field: value for field, value in row.items() if value is not None and typed[field] is None}
+        for row, typed in zip(rows, cells, strict=True)
+    ]
+    table = pa.Table.from_pylist(cells, schema=schema)
+    if not any(odd):
+        return table
+    return table.append_column(ODD_VALUES, pa.array([json.dumps(each) if each else None for each in odd]))
+
+
+def rows_of(table: pa.Table) -> list[dict[str, Any]]:
+    """The rows as a test would write them."""
+    return [row | json.loads(row.pop(ODD_VALUES, None) or "{}") for row in table.to_pylist()]
+
+
+def _typed(value: Any, type_: pa.DataType) -> Any:
+    """The value for a typed cell, or None if it has another type."""
+    try:
+        if pa.types.is_date(type_) and isinstance(value, str):
+            day = dt.date.fromisoformat(value.removesuffix("T00:00:00"))
+            return day if value[:10] == day.isoformat() else None  # only what is served in the same form
+        return pa.scalar(value, type_).as_py() if type(value) is _PYTHON_TYPES[type_] else None
+    except (OverflowError, ValueError):  # 2**70; a lone surrogate, which JSON can hold and Arrow cannot
+        return None

@@ -11,9 +11,10 @@ import pytest
 
 from samegoal_pipelines.cli.demo import _run_until_stopped
 from samegoal_pipelines.postgres.server import socket_folder
-from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, serve
+from samegoal_pipelines.sandbox import Sandbox, serve
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines_tests.cli.asking import Answered, program, run
+from samegoal_pipelines_tests.literal_district import literal_district
 from samegoal_pipelines_tests.pipeline import TODAY
 
 HOSTILE = {
@@ -55,7 +56,7 @@ def surroundings() -> Iterator[Surroundings]:
     """A published night of one district, whose name is Español."""
     folder = Path(tempfile.mkdtemp(prefix="samegoal-surroundings-"))
     made = Surroundings(folder)
-    district = SandboxDistrict.from_rows(
+    district = literal_district(
         {"Enrollment/EntryWithdrawal": [{"StudentID": 11, "StartDate": "2026-08-12"}]}, today=TODAY
     )
     with serve(Sandbox([district])) as server:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from samegoal_pipelines.sandbox import SandboxDistrict
+from samegoal_pipelines_tests.literal_district import literal_district
 from samegoal_pipelines_tests.pipeline import TODAY
 
 SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "grand-bend"
@@ -75,7 +76,7 @@ def grand_bend() -> SandboxDistrict:
         rows["Demographics/NamePhone"] += [key | phone] if row["phone"] else []
         email = {"NameEmailID": n, "EmailAddress": row["email"]}
         rows["Demographics/NameEmail"] += [key | email] if row["email"] else []
-    return SandboxDistrict.from_rows(rows, today=TODAY)
+    return literal_district(rows, today=TODAY)
 
 
 def test_all_its_students_and_their_parents_are_published(pipeline, grand_bend):

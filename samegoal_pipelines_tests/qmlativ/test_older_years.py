@@ -19,6 +19,7 @@ from samegoal_pipelines.qmlativ.errors import (
 from samegoal_pipelines.qmlativ.reading import DistrictRead, read_district, read_older_years
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, serve
 from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL
+from samegoal_pipelines_tests.literal_district import literal_district
 from samegoal_pipelines_tests.qmlativ.scripted import connection_to
 
 TODAY, WINDOW_START = date(2026, 10, 12), date(2025, 10, 12)
@@ -42,7 +43,7 @@ def read(district: SandboxDistrict, *, page_size: int = 500) -> DistrictRead:
 
 
 def district(entries=ENTRIES) -> SandboxDistrict:
-    return SandboxDistrict.from_rows({"Enrollment/EntryWithdrawal": entries}, today=TODAY)
+    return literal_district({"Enrollment/EntryWithdrawal": entries}, today=TODAY)
 
 
 def came(found: DistrictRead) -> set[int]:

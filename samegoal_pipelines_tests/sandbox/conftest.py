@@ -8,6 +8,7 @@ from datetime import date
 import pytest
 
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer, serve
+from samegoal_pipelines_tests.literal_district import literal_district
 from samegoal_pipelines_tests.sandbox.caller import Caller
 
 TODAY = date(2026, 10, 5)
@@ -18,7 +19,7 @@ def district() -> SandboxDistrict:
     """Five students who are enrolled, and one of them left last year."""
     rows = [{"StudentID": student, "StartDate": "2026-08-12"} for student in (5, 3, 1, 4, 2)]
     left = {"StudentID": 1, "StartDate": "2025-08-12", "EndDate": "2026-05-27", "WithdrawalCode": "82"}
-    return SandboxDistrict.from_rows({"Enrollment/EntryWithdrawal": [*rows, left]}, today=TODAY)
+    return literal_district({"Enrollment/EntryWithdrawal": [*rows, left]}, today=TODAY)
 
 
 @pytest.fixture(scope="session")

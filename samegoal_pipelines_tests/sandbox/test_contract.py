@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from samegoal_pipelines.sandbox import SandboxDistrict
 from samegoal_pipelines.sandbox import server as server_module
 from samegoal_pipelines.sandbox.objects import OPTIONAL_FIELDS, SCHEMAS
+from samegoal_pipelines_tests.literal_district import literal_district
 from samegoal_pipelines_tests.sandbox.caller import ENROLLMENTS, Caller
 from samegoal_pipelines_tests.sandbox.conftest import TODAY
 
@@ -39,7 +39,7 @@ def test_wrong_or_expired_credentials_get_no_token(caller, district, asked, expi
 
 
 def test_metadata_answers_for_the_credentials_and_not_for_the_base_url(server, district):
-    other = SandboxDistrict.from_rows(today=TODAY, id="other", name="Other ISD", code="111111")
+    other = literal_district({}, today=TODAY, id="other", name="Other ISD", code="111111")
     server.sandbox.districts.append(other)
     caller = Caller(server, district, credentials=other)
     year = {"SchoolYearID": 27, "NumericYear": 2027, "Description": "2026-2027"}

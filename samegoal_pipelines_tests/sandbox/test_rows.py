@@ -6,14 +6,14 @@ from datetime import date
 
 import pytest
 
-from samegoal_pipelines.sandbox import SandboxDistrict
+from samegoal_pipelines_tests.literal_district import literal_district
 from samegoal_pipelines_tests.sandbox.caller import ENROLLMENTS
 
 TODAY = date(2026, 10, 5)
 
 
 def test_what_a_test_leaves_out_is_filled_in():
-    district = SandboxDistrict.from_rows(
+    district = literal_district(
         {ENROLLMENTS: [{"StudentID": 7, "StartDate": "2025-08-12", "EndDate": date(2026, 5, 1)}]}, today=TODAY
     )
     (row,) = district.rows(ENROLLMENTS)
@@ -26,7 +26,7 @@ def test_what_a_test_leaves_out_is_filled_in():
 
 
 def test_rows_that_are_given_are_left_as_they_are():
-    district = SandboxDistrict.from_rows(
+    district = literal_district(
         {
             ENROLLMENTS: [{"StudentID": None, "StartDate": None, "SchoolYearID": None}],
             "Student/Student": [],
@@ -42,7 +42,7 @@ def test_rows_that_are_given_are_left_as_they_are():
 
 def test_a_withdrawal_code_may_be_given_by_its_text():
     rows = [{"StudentID": n, "StartDate": f"{2023 + n}-08-12", "WithdrawalCode": " cecs"} for n in (1, 2)]
-    district = SandboxDistrict.from_rows({ENROLLMENTS: rows}, today=TODAY)
+    district = literal_district({ENROLLMENTS: rows}, today=TODAY)
     codes = {row["WithdrawalCodeID"]: row for row in district.rows("Enrollment/WithdrawalCode")}
     used = [codes[row["WithdrawalCodeID"]] for row in district.rows(ENROLLMENTS)]
     assert [(code["Code"], code["SchoolYearID"]) for code in used] == [(" cecs", 25), (" cecs", 26)]
@@ -50,16 +50,16 @@ def test_a_withdrawal_code_may_be_given_by_its_text():
 
 def test_unknown_names_and_keys_are_mistakes():
     with pytest.raises(KeyError, match="Nothing"):
-        SandboxDistrict.from_rows({"Nothing/Here": []}, today=TODAY)
+        literal_district({"Nothing/Here": []}, today=TODAY)
     with pytest.raises(KeyError, match="Begin"):
-        SandboxDistrict.from_rows({ENROLLMENTS: [{"Begin": 1}]}, today=TODAY)
-    district = SandboxDistrict.from_rows(today=TODAY)
+        literal_district({ENROLLMENTS: [{"Begin": 1}]}, today=TODAY)
+    district = literal_district({}, today=TODAY)
     with pytest.raises(KeyError, match="404"):
         district.edit("Student/Student", 404, Grade="01")
 
 
 def test_odd_values_survive_further_edits():
-    district = SandboxDistrict.from_rows({ENROLLMENTS: [{"StudentID": 1}, {"StudentID": 2}]}, today=TODAY)
+    district = literal_district({ENROLLMENTS: [{"StudentID": 1}, {"StudentID": 2}]}, today=TODAY)
     district.edit(ENROLLMENTS, 1, StartDate="never")
     district.edit(ENROLLMENTS, 1, EndDate="2026-09-01")
     district.edit(ENROLLMENTS, 2, EndDate=3)

@@ -16,31 +16,9 @@ import pandas as pd
 import pyarrow
 import pyarrow.compute as pc
 
+from samegoal_pipelines.tables import enrollments, people, vocabulary
 from samegoal_pipelines.tables.declaration import Table
-from samegoal_pipelines.tables.enrollments import (
-    EXCLUDED_ENROLLMENTS,
-    FILTERED_ENROLLMENTS,
-    SCHOOL,
-    SCHOOL_YEAR,
-    STUDENT_STATUS,
-    UNCERTAIN_STUDENTS,
-)
-from samegoal_pipelines.tables.people import (
-    CONFIDENTIAL_PHONES,
-    PARENT_CONTACTS,
-    PARENT_DEMOGRAPHICS,
-    STUDENT_DEMOGRAPHICS,
-)
 from samegoal_pipelines.tables.reads import READS
-from samegoal_pipelines.tables.vocabulary import (
-    CECS,
-    EXCLUDED,
-    GRADUATED_CODE,
-    QUARANTINED,
-    STATUS_OF_REASON,
-    STATUSES,
-    UNCERTAIN,
-)
 from samegoal_pipelines.tables.worklist import PROBLEMS, REGISTRAR_WORKLIST
 
 Mask: TypeAlias = "pyarrow.Array | bool"
@@ -128,7 +106,7 @@ def _one_name_and_number_per_school_and_year(frame: pd.DataFrame) -> Mask:
 
 
 def _is_cecs(codes: pyarrow.Array) -> pyarrow.Array:
-    return pc.equal(pc.utf8_upper(pc.utf8_trim_whitespace(codes)), CECS)
+    return pc.equal(pc.utf8_upper(pc.utf8_trim_whitespace(codes)), vocabulary.CECS)
 
 
 def _is_trimmed_and_not_blank(codes: pyarrow.Array) -> pyarrow.Array:
@@ -158,7 +136,7 @@ def _stayed(frame: pd.DataFrame) -> pyarrow.Array:
 
 def _graduated_means_code_01(frame: pd.DataFrame) -> Mask:
     said = pc.equal(arrow(frame["status"]), "GRADUATED")
-    graduated = pc.equal(arrow(frame["withdrawal_code"]), GRADUATED_CODE).fill_null(False)
+    graduated = pc.equal(arrow(frame["withdrawal_code"]), vocabulary.GRADUATED_CODE).fill_null(False)
     return pc.or_(_stayed(frame), pc.equal(graduated, said))
 
 
@@ -169,7 +147,7 @@ def _is_answered_for_all_or_for_none(column: pd.Series) -> Mask:
 
 
 def _restricted_access_leaves_no_contact(frame: pd.DataFrame) -> Mask:
-    contacts = reduce(pc.or_, (given(frame[name]) for name in PARENT_CONTACTS))
+    contacts = reduce(pc.or_, (given(frame[name]) for name in people.PARENT_CONTACTS))
     return pc.invert(pc.and_(arrow(frame["has_restricted_access"]), contacts))
 
 
@@ -181,14 +159,16 @@ class Check(NamedTuple):
     column: str | None = None
 
 
-_OUTCOMES = dict.fromkeys(EXCLUDED, "excluded") | dict.fromkeys(QUARANTINED, "quarantined")
+_OUTCOMES = dict.fromkeys(vocabulary.EXCLUDED, "excluded") | dict.fromkeys(
+    vocabulary.QUARANTINED, "quarantined"
+)
 # An enrollment that ends before it begins was never effective, so it cannot count.
 _DAYS_IN_ORDER = Check(
     "the_last_day_is_not_before_the_first", lambda frame: not_before(frame["last_day"], frame["first_day"])
 )
 CHECKS: dict[str, list[Check]] = {
     # As Qmlativ gives them: only structure, because the rules handle odd content.
-    SCHOOL_YEAR.name: [
+    enrollments.SCHOOL_YEAR.name: [
         # Without a current year, every open enrollment would look forgotten, and every student inactive.
         Check(
             "one_year_is_current",
@@ -198,9 +178,11 @@ CHECKS: dict[str, list[Check]] = {
         # Not the year's id, which is also a number.
         Check("is_a_calendar_year", lambda column: between(column, 1900, 2200), "NumericYear"),
     ],
-    SCHOOL.name: [Check("one_name_and_number_per_school_and_year", _one_name_and_number_per_school_and_year)],
+    enrollments.SCHOOL.name: [
+        Check("one_name_and_number_per_school_and_year", _one_name_and_number_per_school_and_year)
+    ],
     READS.name: [Check("is_a_count", lambda column: pc.greater_equal(arrow(column), 0), "Rows")],
-    FILTERED_ENROLLMENTS.name: [
+    enrollments.FILTERED_ENROLLMENTS.name: [
         _DAYS_IN_ORDER,
         Check(
             "is_not_cecs",
@@ -219,7 +201,7 @@ CHECKS: dict[str, list[Check]] = {
             "first_day",
         ),
     ],
-    EXCLUDED_ENROLLMENTS.name: [
+    enrollments.EXCLUDED_ENROLLMENTS.name: [
         Check(
             "outcome_and_reason_belong_together",
             lambda frame: follows(frame["outcome"], frame["reason"], _OUTCOMES),
@@ -227,23 +209,23 @@ CHECKS: dict[str, list[Check]] = {
         Check("the_dates_bear_the_reason_out", _the_dates_bear_the_reason_out),
         Check("cecs_is_excluded_as_cecs", _cecs_is_excluded_as_cecs),
     ],
-    STUDENT_STATUS.name: [
+    enrollments.STUDENT_STATUS.name: [
         _DAYS_IN_ORDER,
         Check("an_enrollment_decides_one_status", lambda frame: unique(frame, ("enrollment_id",))),
-        Check("is_one_of_the_four", lambda column: one_of(column, STATUSES), "status"),
+        Check("is_one_of_the_four", lambda column: one_of(column, vocabulary.STATUSES), "status"),
         Check(
             "status_and_reason_belong_together",
-            lambda frame: follows(frame["status"], frame["reason"], STATUS_OF_REASON),
+            lambda frame: follows(frame["status"], frame["reason"], vocabulary.STATUS_OF_REASON),
         ),
         Check("who_left_has_a_last_day", lambda frame: pc.or_(_stayed(frame), given(frame["last_day"]))),
         Check("graduated_means_code_01", _graduated_means_code_01),
     ],
     # An enrollment that was never effective leaves nothing in doubt.
-    UNCERTAIN_STUDENTS.name: [
+    enrollments.UNCERTAIN_STUDENTS.name: [
         Check(
             "are_reasons_that_make_uncertain",
             lambda column: pyarrow.array(
-                [{*text.split(",")} <= {*UNCERTAIN} for text in column.fillna("")], pyarrow.bool_()
+                [{*text.split(",")} <= {*vocabulary.UNCERTAIN} for text in column.fillna("")], pyarrow.bool_()
             ),
             "reasons",
         )
@@ -251,18 +233,18 @@ CHECKS: dict[str, list[Check]] = {
     REGISTRAR_WORKLIST.name: [
         Check("is_a_known_problem", lambda column: one_of(column, PROBLEMS), "problem")
     ],
-    STUDENT_DEMOGRAPHICS.name: [
+    people.STUDENT_DEMOGRAPHICS.name: [
         Check(
             "mostly_lies_in_1980_to_2100",
             lambda column: mostly(between(column, date(1980, 1, 1), date(2100, 12, 31))),
             "birth_date",
         )
     ],
-    PARENT_DEMOGRAPHICS.name: [
+    people.PARENT_DEMOGRAPHICS.name: [
         Check("is_answered_for_all_or_for_none", _is_answered_for_all_or_for_none, "has_restricted_access"),
         Check("restricted_access_leaves_no_contact", _restricted_access_leaves_no_contact),
     ],
-    CONFIDENTIAL_PHONES.name: [
+    people.CONFIDENTIAL_PHONES.name: [
         Check(
             "a_number_is_one_person_s",
             lambda frame: pc.xor(given(frame["student_id"]), given(frame["parent_id"])),

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from samegoal_pipelines.tables.catalog import (
-    DETAILS,
-    LANDED,
-    NEEDED,
-    OBJECTS,
-    PUBLISHED,
-    RAW_TABLES,
-    VIEW_COLUMNS,
-)
+from samegoal_pipelines.tables import catalog
 from samegoal_pipelines.tables.declaration import Column
 from samegoal_pipelines.tables.history import HISTORIES
 from samegoal_pipelines.tables.lineage import made_of
@@ -39,15 +31,15 @@ def dictionary() -> str:
 
 def _published() -> Iterator[str]:
     yield "## Published\n\nEach view shows the rows of every district's last published snapshot."
-    for view, table in PUBLISHED.items():
+    for view, table in catalog.PUBLISHED.items():
         yield f"\n### {view}\n\n{table.description}. Key: district_id, {', '.join(table.key)}.\n"
         rows = (
             (*_facts(column), made_of(f"published_snapshot.{view}.{column.name}"))
-            for column in VIEW_COLUMNS[view]
+            for column in catalog.VIEW_COLUMNS[view]
         )
         yield _table(("Column", "Type", "Null", "Description", "Made of"), rows)
-    yield f"\n### {DETAILS}\n\nOne row per student: status, demographics and parents, as above.\n"
-    yield _columns(VIEW_COLUMNS[DETAILS])
+    yield f"\n### {catalog.DETAILS}\n\nOne row per student: status, demographics and parents, as above.\n"
+    yield _columns(catalog.VIEW_COLUMNS[catalog.DETAILS])
 
 
 def _recorded() -> Iterator[str]:
@@ -68,15 +60,16 @@ def _recorded() -> Iterator[str]:
 
 def _landed() -> Iterator[str]:
     yield "\n## Landed"
-    for asset, tables in LANDED.items():
+    for asset, tables in catalog.LANDED.items():
+        raw = catalog.RAW_TABLES.get(asset, {})
         yield f"\n### {asset}"
-        if asset in RAW_TABLES:
-            yield f"\nOne file per object ([fields](#read-from-qmlativ)): {', '.join(RAW_TABLES[asset])}."
+        if raw:
+            yield f"\nOne file per object ([fields](#read-from-qmlativ)): {', '.join(raw)}."
         for name, table in tables.items():
-            if name in RAW_TABLES.get(asset, {}):
+            if name in raw:
                 continue
             yield f"\n**{name}**: {table.description}.\n"
-            if table in PUBLISHED.values():
+            if table in catalog.PUBLISHED.values():
                 yield f"As the view [{table.name}](#{table.name}), without district_id and snapshot_date."
             else:
                 yield _columns(table.columns)
@@ -88,8 +81,8 @@ def _read() -> Iterator[str]:
         "A district may decline to grant an optional field; it is null then. Each landed row also has "
         "`Unreadable`: a JSON object of the values that had a wrong type."
     )
-    for label, wanted in OBJECTS.items():
-        assets = [asset for asset, objects in NEEDED.items() if wanted in objects]
+    for label, wanted in catalog.OBJECTS.items():
+        assets = [asset for asset, objects in catalog.NEEDED.items() if wanted in objects]
         yield f"\n### {label}\n\n{wanted.description}. For {', '.join(assets)}.\n"
         rows = ((each.name, each.type, _yes(each.optional), each.description) for each in wanted.fields)
         yield _table(("Field", "Type", "Optional", "What it is, and why we read it"), rows)

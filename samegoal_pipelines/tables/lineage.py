@@ -12,14 +12,8 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from typing import NamedTuple
 
+from samegoal_pipelines.tables import enrollments, people
 from samegoal_pipelines.tables.catalog import PUBLISHED, STUDENT_NUMBER, VIEW_COLUMNS
-from samegoal_pipelines.tables.enrollments import ENROLLMENT_PATHS, FILTERED_ENROLLMENTS, STUDENT_STATUS
-from samegoal_pipelines.tables.people import (
-    PARENT_DEMOGRAPHICS,
-    PARENT_PATHS,
-    STUDENT_DEMOGRAPHICS,
-    STUDENT_PATHS,
-)
 
 
 class Origin(NamedTuple):
@@ -68,12 +62,17 @@ def _origin(asset: str, text: str) -> Origin:
 
 
 _SOURCES: dict[str, tuple[str, Mapping[str, str]]] = {
-    "cecs_filtered_enrollments": ("raw_enrollments.EntryWithdrawal", ENROLLMENT_PATHS),
+    "cecs_filtered_enrollments": ("raw_enrollments.EntryWithdrawal", enrollments.ENROLLMENT_PATHS),
     "student_status": ("cecs_filtered_enrollments", {}),
-    "student_demographics": ("raw_students", STUDENT_PATHS),
-    "parent_demographics": ("raw_parents.StudentGuardian", PARENT_PATHS),
+    "student_demographics": ("raw_students", people.STUDENT_PATHS),
+    "parent_demographics": ("raw_parents.StudentGuardian", people.PARENT_PATHS),
 }
-_TABLES = (FILTERED_ENROLLMENTS, STUDENT_STATUS, STUDENT_DEMOGRAPHICS, PARENT_DEMOGRAPHICS)
+_TABLES = (
+    enrollments.FILTERED_ENROLLMENTS,
+    enrollments.STUDENT_STATUS,
+    people.STUDENT_DEMOGRAPHICS,
+    people.PARENT_DEMOGRAPHICS,
+)
 _COLUMNS = {table.name: {column.name: column for column in table.columns} for table in _TABLES}
 _PUBLISHED = {f"{view}.{column.name}": column for view in PUBLISHED for column in VIEW_COLUMNS[view]}
 

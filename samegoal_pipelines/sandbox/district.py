@@ -133,6 +133,3 @@ class Sandbox:
                 for number in range(districts)
             ]
         )
-
-    def __getitem__(self, district_id: str) -> SandboxDistrict:
-        return next(district for district in self.districts if district.id == district_id)

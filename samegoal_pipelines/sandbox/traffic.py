@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,12 +31,6 @@ class Call:
         """The searchFields, in the order of their index."""
         names = (f"searchFields[{number}]" for number in range(len(self.query)))
         return [self.query[name] for name in names if name in self.query]
-
-    @property
-    def search(self) -> dict[str, Any]:
-        """The JSON body: SearchCondition and SearchSort."""
-        content: dict[str, Any] = json.loads(self.body or "{}")
-        return content
 
 
 @dataclass

@@ -64,7 +64,7 @@ def test_another_status_is_told_in_words_and_a_script_gets_numbers(two_nights, a
 
 
 def test_nights_without_a_snapshot_are_skipped_and_said(two_nights, ask):
-    made = two_nights.source.sandbox["grand-bend"]
+    made = two_nights.source.sandbox.districts[0]
     made.client_secret = "another"
     assert not two_nights.run(today=TODAY + timedelta(days=2)).published
 

@@ -305,7 +305,7 @@ def test_rows_that_break_their_schema_are_not_written(two_nights, monkeypatch):
 
 def test_a_night_is_replayed_from_the_rows_of_the_run_that_published_it(two_nights):
     """A later run of the night landed other rows, and was not published."""
-    served = two_nights.source.sandbox["grand-bend"]
+    served = two_nights.source.sandbox.districts[0]
     served.edit(ENROLLMENTS, 1, WithdrawalCodeID=424242)
     served.edit(ENROLLMENTS, 2, WithdrawalCodeID=424242)
     assert two_nights.run(today=night(1)).held

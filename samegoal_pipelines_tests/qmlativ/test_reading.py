@@ -2,6 +2,7 @@
 
 import copy
 import datetime as dt
+import json
 import tracemalloc
 import zlib
 from collections import Counter
@@ -186,7 +187,8 @@ def test_only_fields_of_the_catalogue_are_asked_for_ordered_by_key(server, distr
         assert entry.method == "POST"
         of_key = [[wanted[0].key]]  # only the check for lost rows asks for so little
         assert entry.fields in [[field.name for field in each.fields] for each in wanted] + of_key
-        condition, sort = entry.search.get("SearchCondition"), entry.search["SearchSort"]
+        search = json.loads(entry.body)
+        condition, sort = search.get("SearchCondition"), search["SearchSort"]
         assert sort == [{"FieldName": wanted[0].key, "Descending": False}]
         if entry.fields not in of_key:
             assert (condition is not None) == (wanted[0].name == "Name")

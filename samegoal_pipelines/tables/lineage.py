@@ -1,9 +1,10 @@
 """Which Qmlativ fields each column comes from, and what a missing field costs, from the declarations.
 
-An origin is written `City.ZipID > Zip.City + Zip.Rank`. What is left of a `>` leads to what is right of it,
-and the last step is the value. Of `A|B`, A takes precedence. After ` + ` come further sources, which shape
-the value or choose it among several. With `rules: ` in front, the rules compute the value from all sources.
-A path of the asset leads to the first step's object. A source without an object is a field of its main one.
+An origin is written `Address.ZipID > Zip.ZipCode + Address.ZipCodeAddOn`. What is left of ` > ` leads to what
+is right of it, and the last step is the value. Of `A|B`, A takes precedence. After ` + ` come further
+sources, which shape the value or choose it among several. With `rules: ` in front, the rules compute the
+value from all sources. A path of the asset leads to the first step's object. A source without an object is a
+field of the asset's main one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 from samegoal_pipelines.tables import enrollments, people
 from samegoal_pipelines.tables.catalog import PUBLISHED, STUDENT_NUMBER, VIEW_COLUMNS
+from samegoal_pipelines.tables.declaration import Table
 
 
 class Origin(NamedTuple):
@@ -38,10 +40,9 @@ class Origin(NamedTuple):
         return tuple(dict.fromkeys(source for group in (*self.needs, self.also) for source in group))
 
 
-def _origin(asset: str, text: str) -> Origin:
+def _origin(text: str, main: str, paths: Mapping[str, str]) -> Origin:
     """Read an origin as declared."""
-    main, paths = _SOURCES[asset]
-    raw_asset = main.partition(".")[0]
+    asset = main.partition(".")[0]
 
     def split(text: str) -> tuple[list[str], list[str]]:
         path, _, others = text.partition(" + ")
@@ -54,31 +55,25 @@ def _origin(asset: str, text: str) -> Origin:
     def full(source: str) -> str:
         if source.startswith("student_status."):
             return source
-        return f"{raw_asset}.{source}" if "." in source else f"{main}.{source}"
+        return f"{asset}.{source}" if "." in source else f"{main}.{source}"
 
     steps, also = split(text.removeprefix("rules: "))
     needs = tuple(tuple(map(full, step.split("|"))) for step in steps)
     return Origin(needs, tuple(map(full, also)), computed=text.startswith("rules: "))
 
 
-_SOURCES: dict[str, tuple[str, Mapping[str, str]]] = {
-    "cecs_filtered_enrollments": ("raw_enrollments.EntryWithdrawal", enrollments.ENROLLMENT_PATHS),
-    "student_status": ("cecs_filtered_enrollments", {}),
-    "student_demographics": ("raw_students", people.STUDENT_PATHS),
-    "parent_demographics": ("raw_parents.StudentGuardian", people.PARENT_PATHS),
+_SOURCES: dict[Table, tuple[str, Mapping[str, str]]] = {
+    enrollments.FILTERED_ENROLLMENTS: ("raw_enrollments.EntryWithdrawal", enrollments.ENROLLMENT_PATHS),
+    enrollments.STUDENT_STATUS: ("cecs_filtered_enrollments", {}),
+    people.STUDENT_DEMOGRAPHICS: ("raw_students", people.STUDENT_PATHS),
+    people.PARENT_DEMOGRAPHICS: ("raw_parents.StudentGuardian", people.PARENT_PATHS),
 }
-_TABLES = (
-    enrollments.FILTERED_ENROLLMENTS,
-    enrollments.STUDENT_STATUS,
-    people.STUDENT_DEMOGRAPHICS,
-    people.PARENT_DEMOGRAPHICS,
-)
-_COLUMNS = {table.name: {column.name: column for column in table.columns} for table in _TABLES}
+_COLUMNS = {table.name: {column.name: column for column in table.columns} for table in _SOURCES}
 _PUBLISHED = {f"{view}.{column.name}": column for view in PUBLISHED for column in VIEW_COLUMNS[view]}
 
 LINEAGE: dict[str, dict[str, Origin]] = {
-    asset: {name: _origin(asset, column.origin) for name, column in columns.items() if column.origin}
-    for asset, columns in _COLUMNS.items()
+    table.name: {c.name: _origin(c.origin, *sources) for c in table.columns if c.origin}
+    for table, sources in _SOURCES.items()
 }
 LINEAGE["published_snapshot"] = {
     name: Origin(((column.origin if column is STUDENT_NUMBER else name,),))

@@ -38,21 +38,17 @@ _PAGE = re.compile(r"/Tenant/Custom/(\d+)/(\w+/\w+)/(\d+)/(\d+)")
 
 @dataclass
 class Reply:
-    """An HTTP answer. `raw` is sent as it is, in place of everything else; `write` may send what it likes."""
+    """An HTTP answer, or whatever `write` sends in its place."""
 
     status: int = 200
     body: Any = b""
     headers: dict[str, str] = field(default_factory=dict)
-    raw: bytes | None = None
     write: Callable[[socket.socket], None] | None = None
 
     def send(self, sock: socket.socket) -> bool:
         """Whether the connection can be used for another request."""
         if self.write:
             self.write(sock)
-            return False
-        if self.raw is not None:
-            sock.sendall(self.raw)
             return False
         body = self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **self.headers}

@@ -59,18 +59,14 @@ def within(**limits):
     return call
 
 
-def first_then(*replies, then=GOOD):
+def first_then(*replies):
     """These replies for page 1, one after the other, then a good page."""
     waiting = list(replies)
-    return pages_of(lambda _: waiting.pop(0) if waiting else then)
+    return pages_of(lambda _: waiting.pop(0) if waiting else GOOD)
 
 
-def sending(*pieces):
-    def write(sock):
-        for piece in pieces:
-            sock.sendall(piece)
-
-    return Reply(write=write)
+def sending(content):
+    return Reply(write=lambda sock: sock.sendall(content))
 
 
 def dripping(head, drop):
@@ -98,9 +94,10 @@ def reset(sock):
     sock.close()
 
 
-def cut_short(body=b'{"Objects": [{"CountyID": 1', promised=500):
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {promised}\r\n\r\n".encode()
-    return Reply(raw=head + body)
+CUT_SHORT = sending(
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n"
+    b'{"Objects": [{"CountyID": 1'
+)
 
 
 @pytest.mark.parametrize(
@@ -112,11 +109,11 @@ def cut_short(body=b'{"Objects": [{"CountyID": 1', promised=500):
         Reply(503, b"<html>secret body</html>"),
         Reply(504),
         Reply(429),
-        Reply(raw=b""),
-        Reply(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{"),
-        Reply(raw=b"rubbish\r\n\r\n"),
+        sending(b""),
+        sending(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{"),
+        sending(b"rubbish\r\n\r\n"),
         Reply(write=reset),
-        cut_short(),
+        CUT_SHORT,
         Reply(body=b'{"Objects": [{"CountyID": 1'),
         Reply(body=gzip.compress(b'{"Objects": []}' * 9)[:-20], headers={"Content-Encoding": "gzip"}),
         Reply(body=b"no gzip", headers={"Content-Encoding": "gzip"}),
@@ -134,8 +131,8 @@ def test_a_passing_trouble_is_tried_again_and_forgotten(trouble):
     [
         (Reply(503, b"secret body"), f"Qmlativ is unavailable (HTTP 503){LATER}"),
         (Reply(429), f"Qmlativ asks for fewer calls (HTTP 429){LATER}"),
-        (cut_short(), f"the answer was cut short{LATER}"),
-        (Reply(raw=b""), f"the answer was cut short{LATER}"),
+        (CUT_SHORT, f"the answer was cut short{LATER}"),
+        (sending(b""), f"the answer was cut short{LATER}"),
         (Reply(200, b"<html>secret body</html>", {"Content-Type": "text/html; charset=utf-8"}), MAINTENANCE),
         (Reply(200, b"\n <!DOCTYPE html>secret body"), MAINTENANCE),
         (
@@ -312,7 +309,7 @@ def test_answers_in_chunks_are_read(packed):
     encoding = b"Content-Encoding: gzip\r\n" if packed else b""
     head = b"HTTP/1.1 200 OK\r\n" + encoding + b"Transfer-Encoding: chunked\r\n\r\n"
     pieces = [b"%x\r\n%s\r\n" % (len(body[at : at + 9]), body[at : at + 9]) for at in range(0, len(body), 9)]
-    ids, server, _ = read_county(pages_of(lambda _: sending(head, *pieces, b"0\r\n\r\n")))
+    ids, server, _ = read_county(pages_of(lambda _: sending(head + b"".join(pieces) + b"0\r\n\r\n")))
     assert ids == [7]
     assert server.requests[-1].headers["accept-encoding"] == "gzip"
 

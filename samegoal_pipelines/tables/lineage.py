@@ -14,7 +14,7 @@ from functools import cache
 from typing import NamedTuple
 
 from samegoal_pipelines.tables import enrollments, people
-from samegoal_pipelines.tables.catalog import PUBLISHED, STUDENT_NUMBER, VIEW_COLUMNS
+from samegoal_pipelines.tables.catalog import PUBLISHED, STUDENT_NUMBER
 from samegoal_pipelines.tables.declaration import Table
 
 
@@ -68,25 +68,18 @@ _SOURCES: dict[Table, tuple[str, Mapping[str, str]]] = {
     people.STUDENT_DEMOGRAPHICS: ("raw_students", people.STUDENT_PATHS),
     people.PARENT_DEMOGRAPHICS: ("raw_parents.StudentGuardian", people.PARENT_PATHS),
 }
-_COLUMNS = {table.name: {column.name: column for column in table.columns} for table in _SOURCES}
-_PUBLISHED = {f"{view}.{column.name}": column for view in PUBLISHED for column in VIEW_COLUMNS[view]}
 
 LINEAGE: dict[str, dict[str, Origin]] = {
     table.name: {c.name: _origin(c.origin, *sources) for c in table.columns if c.origin}
     for table, sources in _SOURCES.items()
 }
 LINEAGE["published_snapshot"] = {
-    name: Origin(((column.origin if column is STUDENT_NUMBER else name,),))
-    for name, column in _PUBLISHED.items()
-    if column.origin
+    f"{view}.{c.name}": Origin(((c.origin if c is STUDENT_NUMBER else f"{view}.{c.name}",),))
+    for view, table in PUBLISHED.items()
+    for c in table.columns
+    if c.origin
 }
 """Asset → column → its sources."""
-
-CONSTANT = {
-    asset: {name: column.description for name, column in columns.items() if not column.origin}
-    for asset, columns in (_COLUMNS | {"published_snapshot": _PUBLISHED}).items()
-}
-"""Asset → column → its description, for columns that do not come from Qmlativ."""
 
 
 def empty_without(missing: Collection[str]) -> tuple[str, ...]:

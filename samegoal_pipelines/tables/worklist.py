@@ -49,8 +49,6 @@ FIX: dict[str, str] = {
 """Problem → the Qmlativ screen and what to change there, in the order in which problems are listed."""
 
 PROBLEMS = tuple(FIX)
-# A never effective enrollment is a no-show, which is no problem.
-QUARANTINE_PROBLEMS = tuple(quarantined_as(reason) for reason in UNCERTAIN)
 
 REGISTRAR_WORKLIST = table(
     "registrar_worklist",

@@ -28,7 +28,6 @@ _PLACEHOLDER_DAYS = sorted((day - EPOCH).days for day in PLACEHOLDER_DATES)
 
 # Use a dense table from id to row while the range of ids is at most this many times their number.
 DENSE_ENOUGH = 4
-WORD_BITS = 63  # of an int64, without the sign bit
 
 
 def columns_of(frame: pd.DataFrame) -> dict[str, pa.Array]:
@@ -97,19 +96,13 @@ def given(texts: pa.Array) -> pa.Array:
     return pc.if_else(blank.fill_null(False), None, texts) if pc.any(blank).as_py() else texts
 
 
-def is_placeholder(dates: pa.Array) -> np.ndarray:
-    """True for dates that some screens save for "no date"."""
+def real_dates(dates: pa.Array) -> pa.Array:
+    """Dates, with null for those that some screens save for "no date"."""
     extremes = pc.min_max(dates.view(pa.int32()))
     first, last = extremes["min"].as_py(), extremes["max"].as_py()
     if first is None or (first > _EARLY_PLACEHOLDERS[-1] and last < _LAST_PLACEHOLDER):
-        return np.zeros(len(dates), bool)
-    return np.isin(days(dates), _PLACEHOLDER_DAYS)
-
-
-def real_dates(dates: pa.Array) -> pa.Array:
-    """Dates, with placeholders for "no date" as null."""
-    placeholders = is_placeholder(dates)
-    return pc.if_else(pa.array(placeholders), None, dates) if placeholders.any() else dates
+        return dates
+    return pc.if_else(pa.array(np.isin(days(dates), _PLACEHOLDER_DAYS)), None, dates)
 
 
 def take(values: pa.Array, rows: np.ndarray) -> pa.Array:
@@ -118,7 +111,7 @@ def take(values: pa.Array, rows: np.ndarray) -> pa.Array:
     Keep millions of rows that share a few texts as a dictionary array: a small number per row, not a string.
     """
     if pa.types.is_dictionary(values.type):
-        return pa.DictionaryArray.from_arrays(take(values.indices, rows), values.dictionary)
+        return pa.DictionaryArray.from_arrays(take(values.indices, rows), values.dictionary, safe=False)
     lost = rows < 0
     if not values.null_count and not lost.any():  # numpy is twice as fast here
         if pa.types.is_integer(values.type):
@@ -161,15 +154,19 @@ def best_rows(codes: np.ndarray, groups: int, fields: Sequence[np.ndarray]) -> n
     `codes` are the rows' groups, each in range(groups). Returns a row number per group, or `NOWHERE` for a
     group without rows. Among rows that are equal in every field, the last one wins.
 
-    Sorting millions of rows by several columns would take ten times as long. Instead, fields are packed into
-    one integer as long as their ranges fit. Each further integer is compared only among the rows that are
-    still in the lead.
+    Sorting millions of rows by several columns would take ten times as long. Instead, only the rows that are
+    still in the lead are compared by the next field.
     """
-    first, *further = _pack(fields)
-    rows = _leading(first, codes, groups)
-    for word in further:
-        rows = rows[_leading(word[rows], codes[rows], groups)]
-    chosen = np.full(groups, NOWHERE, np.int64)
+    rows = np.arange(len(codes))
+    for field in fields:
+        if len(rows) < len(field):
+            field, of_group = field[rows], codes[rows]
+        else:
+            of_group = codes
+        best = np.full(groups, np.iinfo(field.dtype).min, field.dtype)
+        np.maximum.at(best, of_group, field)
+        rows = rows[field == best[of_group]]
+    chosen = np.full(groups, NOWHERE)
     chosen[codes[rows]] = rows
     return chosen
 
@@ -198,35 +195,6 @@ def lowest_first(values: np.ndarray) -> np.ndarray:
     if missing.any():
         values = np.where(missing, values.max() + 1, values)
     return -values
-
-
-def _leading(values: np.ndarray, codes: np.ndarray, groups: int) -> np.ndarray:
-    """The rows with the greatest value of their group. Values are not negative."""
-    best = np.full(groups, -1, np.int64)
-    np.maximum.at(best, codes, values)
-    return np.flatnonzero(values == best[codes])
-
-
-def _pack(fields: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Pack the fields, shifted to start at zero, in order, into as few int64 words as their ranges allow."""
-    words: list[np.ndarray] = []
-    used = WORD_BITS + 1
-    for field in fields:
-        if not len(field):
-            return [np.empty(0, np.int64)]
-        low, high = int(field.min()), int(field.max())
-        bits = (high - low).bit_length()
-        if bits > WORD_BITS:  # the difference exceeds int64: use the rank of the value
-            field = np.unique(field, return_inverse=True)[1]
-            low, bits = 0, len(field).bit_length()
-        shifted = field.astype(np.int64) - low
-        if used + bits <= WORD_BITS:
-            words[-1] = (words[-1] << bits) | shifted
-            used += bits
-        else:
-            words.append(shifted)
-            used = bits
-    return words
 
 
 class RowIndex:

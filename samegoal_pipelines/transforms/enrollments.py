@@ -29,7 +29,6 @@ from samegoal_pipelines.transforms.columns import (
     frame_of,
     group_codes,
     ids,
-    is_placeholder,
     present,
     real_dates,
     storable,
@@ -150,9 +149,12 @@ def count_outcomes(filtered: FilteredEnrollments) -> dict[str, int]:
 
 def _with_real_dates(entries: Columns) -> tuple[dict[str, pa.Array], int]:
     """The entries with null for each placeholder date, and how many rows had one."""
-    dated = {field: entries[field] for field in ("StartDate", "EndDate", "WithdrawalDate")}
-    rows = np.any([is_placeholder(values) for values in dated.values()], axis=0)
-    return {**entries, **{field: real_dates(values) for field, values in dated.items()}}, int(rows.sum())
+    dated = {field: real_dates(entries[field]) for field in ("StartDate", "EndDate", "WithdrawalDate")}
+    rows = np.zeros(len(entries["StartDate"]), bool)
+    for field, real in dated.items():
+        if real is not entries[field]:
+            rows |= present(entries[field]) & ~present(real)
+    return {**entries, **dated}, int(rows.sum())
 
 
 def _last_days(entries: Columns) -> tuple[np.ndarray, np.ndarray]:
@@ -247,7 +249,9 @@ def _school_years(years: Columns, row_years: np.ndarray) -> tuple[np.ndarray, np
     counts = current | flags(years["IsUpcomingYearForProvidedEntity"])
     keys = ids(years["SchoolYearID"])
     sound = ~present(years["Unreadable"]) & (keys != MISSING)
-    return np.isin(row_years, keys[sound]), np.isin(row_years, keys[sound & counts])
+    listed = np.unique(keys[sound])
+    at = RowIndex(listed, "SchoolYearID").find(row_years)
+    return at != NOWHERE, np.append(np.isin(listed, keys[sound & counts]), False)[at]
 
 
 def find_school_rows(schools: Columns, row_schools: np.ndarray, row_years: np.ndarray) -> np.ndarray:

@@ -261,20 +261,14 @@ def _why_first(first: int, order: Mapping[str, np.ndarray]) -> str:
     """Why this enrollment takes precedence over the others of its kind, by the first field that differs."""
     when, numbers = order["when"], order["enrollment_id"]
     kind, tied = WHEN[when[first]], when == when[first]
-    rivals: dict[str, list[int]] = {}
+    reasons = _PRECEDENCE | ({"first_day": "it begins first"} if when[first] == UPCOMING else {})
+    parts = []
     for field, values in order.items():
         alike = values == values[first]
-        rivals[field] = sorted(numbers[tied & ~alike].tolist())
+        if beaten := sorted(numbers[tied & ~alike].tolist()):
+            parts.append(f"over {', '.join(map(str, beaten))} because {reasons[field]}")
         tied = tied & alike
-    if not any(rivals.values()):
-        return f"it is the only {kind} one"
-    reasons = _PRECEDENCE | ({"first_day": "it begins first"} if when[first] == UPCOMING else {})
-    parts = [
-        f"over {', '.join(map(str, beaten))} because {reasons[field]}"
-        for field, beaten in rivals.items()
-        if beaten
-    ]
-    return f"of the {kind} ones, {'; '.join(parts)}"
+    return f"of the {kind} ones, {'; '.join(parts)}" if parts else f"it is the only {kind} one"
 
 
 def _why_building(raw: Mapping[str, pd.DataFrame], deciding: pd.DataFrame) -> str:

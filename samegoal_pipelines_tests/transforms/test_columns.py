@@ -34,7 +34,6 @@ def test_a_row_that_is_nowhere_is_null_and_not_the_last_one(values, taken):
 
 @pytest.mark.parametrize("spread", [1, 2**20, 2**55, 2**62])
 def test_the_best_row_of_a_group_is_the_greatest_by_the_fields_in_order_whatever_their_ranges(spread):
-    """Fields are packed into words where they fit; where they do not, the result is the same."""
     random = np.random.default_rng(spread % 7)
     groups = random.integers(0, 20, 200)
     fields = [random.integers(-1, 2, 200) * spread for _ in range(3)] + [random.permutation(200)]

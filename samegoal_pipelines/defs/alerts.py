@@ -60,7 +60,7 @@ def check_deadlines(
     """
     settings, warehouse = deployment.settings, deployment.warehouse
     boards = judged_boards(warehouse, now)
-    red = {**json.loads(context.cursor or "{}")}
+    red = json.loads(context.cursor or "{}")
     outcomes = _bring_up_to_date(red, boards)
     missing = missing_reports(context.instance, {board.night for board in boards if board.active})
     alerts = alerts_due(warehouse, boards, missing, all_well=settings.alert_all_well)
@@ -82,23 +82,21 @@ def check_deadlines(
 
 def _send_all(alerts: Sequence[Alert], address: Address, now: datetime) -> tuple[list[str], list[str]]:
     """The messages sent to an address, and each problem once. One failure does not stop the next message."""
-    sent, problems = [], dict[str, None]()
-    began = monotonic()
+    sent, problems, began = [], [], monotonic()
     for alert in alerts:
         try:
             if monotonic() - began > SECONDS_PER_ADDRESS:
-                problems[f"alert not sent: {address.name} is slow; the next tick sends the rest"] = None
+                problems.append(f"alert not sent: {address.name} is slow; the next tick sends the rest")
                 break
             if done := alert(address, now):
                 sent.append(f"sent to {address.name}: {done.message.subject}")
-                if done.problem:
-                    problems[done.problem] = None
+                problems += filter(None, [done.problem])
         except PipelineError as error:
-            problems[f"alert not sent: {error}; to try again: samegoal-pipelines alerts test"] = None
+            problems.append(f"alert not sent: {error}; to try again: samegoal-pipelines alerts test")
         except Exception as error:  # its text may quote a message
-            what = f"{address.name}: unforeseen {type(error).__name__}; report this"
-            problems[f"alert not sent: {what}"] = None
-    return sent, [*problems]
+            what = f"unforeseen {type(error).__name__}; report this"
+            problems.append(f"alert not sent: {address.name}: {what}")
+    return sent, list(dict.fromkeys(problems))
 
 
 def _bring_up_to_date(red: dict[str, Any], boards: Iterable[Board]) -> dict[str, Finding]:

@@ -7,7 +7,6 @@ if a field was withdrawn since the last night. No check holds a snapshot.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import dagster as dg
 import pandas as pd
@@ -25,51 +24,43 @@ RAW = ("raw_enrollments", "raw_students", "raw_parents")
 WORKLIST = "registrar_worklist"
 
 
-class _Check(NamedTuple):
-    assets: tuple[str, ...]
-    description: str
-
-
-CHECKS: dict[str, _Check] = {
-    "field_grants": _Check(
+CHECKS: dict[str, tuple[tuple[str, ...], str]] = {
+    "field_grants": (
         RAW,
         "Every optional field is granted by the Integration Access. Yellow: one is not, and published "
         "columns are empty because of it. Red: one was granted when the asset was last read.",
     ),
-    "no_lost_rows": _Check(
+    "no_lost_rows": (
         RAW,
         "Qmlativ shows that no row was lost between two pages. Yellow: it cannot for some object, because "
         "it refuses or ignores the order or the search by key. Such an object is read until two reads agree.",
     ),
-    "older_years": _Check(
+    "older_years": (
         RAW[:1],
         "Qmlativ searches older school years for enrollments that are open or ended within the past year. "
         "Yellow: it refuses, so only the newest of these years was read, completely.",
     ),
-    "entity_grants": _Check(
+    "entity_grants": (
         RAW[:1],
         "Every entity with enrollments is granted to the Integration Access. Yellow: Qmlativ also returns "
         "enrollments of entities that the district did not include.",
     ),
-    "end_dates": _Check(
+    "end_dates": (
         RAW[:1],
         "WithdrawalDate is the day after EndDate, so EndDate is the last day enrolled. "
         "Yellow: in most rows both are the same day, so one of them means something else in this district.",
     ),
-    "enrollments_in_order": _Check(
+    "enrollments_in_order": (
         (WORKLIST,),
         "No enrollment has a problem for the registrar. Yellow: the table counts those that do, by problem.",
     ),
 }
+"""Check → the assets that have it, and its description."""
 
 
 def finding_checks(asset: str) -> list[dg.AssetCheckSpec]:
     """The checks of an asset in this module, for its `check_specs`."""
-    return [
-        district_check(asset, name, check.description)
-        for name, check in CHECKS.items()
-        if asset in check.assets
-    ]
+    return [district_check(asset, name, says) for name, (assets, says) in CHECKS.items() if asset in assets]
 
 
 def reading_findings(
@@ -81,7 +72,7 @@ def reading_findings(
         "field_grants": field_grants(asset, reads, next(iter(last), None)),
         "no_lost_rows": no_lost_rows(reads),
     }
-    if asset in CHECKS["end_dates"].assets:
+    if asset == RAW[0]:
         findings["entity_grants"] = entity_grants(tables)
         findings["end_dates"] = end_dates(tables)
         years = years_not_read([reads])

@@ -12,17 +12,10 @@ from typing import Any
 import dagster as dg
 
 from samegoal_pipelines.tables.catalog import PUBLISHED, RAW_TABLES, VIEW_COLUMNS
-from samegoal_pipelines.tables.declaration import Column, Table, Type
+from samegoal_pipelines.tables.declaration import Column, Table
 from samegoal_pipelines.tables.lineage import LINEAGE, made_of
 
-_PLAIN_TYPES: dict[Type, str] = {
-    "integer": "integer",
-    "text": "string",
-    "code": "string",
-    "date": "date",
-    "flag": "boolean",
-    "number": "float",
-}
+_PLAIN_TYPES = {"text": "string", "code": "string", "flag": "boolean", "number": "float"}
 
 
 def table_columns(table: Table) -> dict[str, Any]:
@@ -46,7 +39,7 @@ def _metadata(asset: str, columns: Mapping[str, Column]) -> dict[str, Any]:
     schema = [
         dg.TableColumn(
             name,
-            _PLAIN_TYPES[column.type],
+            _PLAIN_TYPES.get(column.type, column.type),
             f"{column.description}. Made of: {made_of(f'{asset}.{name}')}"
             if name in origins
             else column.description,

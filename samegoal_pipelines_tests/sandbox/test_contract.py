@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
@@ -194,3 +194,18 @@ def test_the_server_counts_what_it_was_asked(server, caller, district):
     assert len(server.traffic.requests(path=path)) == 1
     (token,) = server.traffic.requests(kind="token")
     assert token.headers["suppress-development-permissions"] == "true"
+
+
+def test_odd_values_survive_further_edits(district):
+    district.edit(ENROLLMENTS, 1, StartDate="never")
+    district.edit(ENROLLMENTS, 1, EndDate="2026-09-01")
+    district.edit(ENROLLMENTS, 2, EndDate=3)
+    first, second, *_ = district.rows(ENROLLMENTS)
+    assert (first["StartDate"], first["EndDate"]) == ("never", date(2026, 9, 1))
+    assert second["EndDate"] == 3
+    district.edit(ENROLLMENTS, 1, StartDate="2026-08-12")
+    assert district.rows(ENROLLMENTS)[0]["StartDate"] == date(2026, 8, 12)
+    with pytest.raises(KeyError, match="404"):
+        district.edit(ENROLLMENTS, 404, StartDate=None)
+    with pytest.raises(KeyError, match="Begin"):
+        district.edit(ENROLLMENTS, 1, Begin=1)

@@ -146,10 +146,11 @@ def migrate(engine: sa.Engine) -> None:
         try:
             if version is None:  # there is no table with locks yet
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_INSTALLING)))
-            else:
+                version = _version(connection)  # another program may have created the tables meanwhile
+            if version is not None:
                 take_role(connection, Role.OWNER)
                 connection.exec_driver_sql(LOCK_ROW, ("migrate",))
-            version = _version(connection)  # another program may have migrated while this one waited
+                version = _version(connection)  # another program may have migrated while this one waited
             if version is not None and version not in known:
                 raise WarehouseError(
                     f"the warehouse's tables have version {version}, which this program does not know",

@@ -314,11 +314,17 @@ def later_version(tmp_path: Path) -> Path:
     return folder
 
 
-def test_what_a_later_migration_makes_is_the_owners_and_guarded(customer, monkeypatch, later_version):
-    """The login is a member of the owner; what it makes belongs to the owner, and not to the login."""
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_what_a_later_migration_makes_is_the_owners_and_guarded(
+    customer, monkeypatch, later_version, meanwhile
+):
+    """Also if an older program created the tables while this one waited to create them."""
     warehouse = customer(BEFOREHAND, TO_THE_LOGIN, login="login noinherit")
     warehouse_engine.migrate(warehouse)
     monkeypatch.setattr(warehouse_engine, "MIGRATIONS", later_version)
+    if meanwhile:
+        look, missing = warehouse_engine._version, [None, None]  # as seen before the wait
+        monkeypatch.setattr(warehouse_engine, "_version", lambda c: missing.pop() if missing else look(c))
     warehouse_engine.migrate(warehouse)
     made = "select relowner::regrole::text, relforcerowsecurity from pg_class where relname = 'later'"
     assert rows(warehouse, made) == [("samegoal_owner", True)]

@@ -25,7 +25,12 @@ HOLDS_SHOWN = 20
 
 @command(json=True)
 @click.option("--night", type=Day(), help="Date by the districts' calendars. Default: the newest.")
-@click.option("--html", "file", type=Path, help="Also write the HTML page, with plots, to this file.")
+@click.option(
+    "--html",
+    "file",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Also write the HTML page, with plots, to this file.",
+)
 @click.option("--forecast/--no-forecast", default=True, help="Also look at the next two weeks.")
 def report(
     deployment: Deployment, night: date | None, as_json: bool, file: Path | None, forecast: bool

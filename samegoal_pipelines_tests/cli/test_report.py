@@ -127,6 +127,7 @@ def test_a_page_that_cannot_be_written_is_one_plain_line(deployment, run, tmp_pa
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
     assert refused.stderr.startswith("error: writing the page: ")
     assert "No such file or directory; give --html another file" in refused.stderr
+    assert run("--html", str(tmp_path)).returncode == 2
 
 
 def test_a_landing_that_cannot_be_reached_is_asked_once_for_all_districts(deployment, monkeypatch):

@@ -205,10 +205,17 @@ def replay(deployment: Deployment, district_id: str, first: date, dry_run: bool,
     Rewrites the district's history from that night to the last one, all or nothing. Shows for each night how
     many students differ from what was published.
     """
-    from samegoal_pipelines.operations.runs import run_replay
+    from samegoal_pipelines.operations.runs import RunFailedError, run_replay
 
-    with reading_progress(deployment, district_id):
-        replayed = run_replay(deployment, district_id, first=first, dry_run=dry_run, debug=debugging())
+    try:
+        with reading_progress(deployment, district_id):
+            replayed = run_replay(deployment, district_id, first=first, dry_run=dry_run, debug=debugging())
+    except RunFailedError as error:
+        if as_json:
+            facts = {"district_id": district_id, "from": first, "dry_run": dry_run}
+            reason = "; ".join(filter(None, [error.reason, error.next_step]))
+            print_json({**facts, "reason": reason, "written": False, "nights": [], "skipped": []})
+        raise
     click.echo(replayed.line(), err=True)
     if as_json:
         print_json(replayed.facts())

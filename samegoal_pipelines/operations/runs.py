@@ -72,6 +72,7 @@ class ReplayOutcome:
             "district_id": self.district_id,
             "from": self.first,
             "dry_run": self.dry_run,
+            "reason": None,
             "written": replayed.written,
             "nights": [
                 {

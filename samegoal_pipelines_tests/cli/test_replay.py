@@ -48,7 +48,7 @@ def test_a_dry_run_shows_what_a_replay_then_does(two_nights, ask):
 
 
 def test_another_status_is_told_in_words_and_a_script_gets_numbers(two_nights, ask, monkeypatch):
-    for module in ("transforms.status", "tables.checks"):
+    for module in ("transforms.status", "tables.vocabulary"):
         monkeypatch.setattr(f"samegoal_pipelines.{module}.GRADUATED_CODE", "77")
 
     result = ask("replay", "grand-bend", "--from", "2026-10-13", "--dry-run")
@@ -56,7 +56,7 @@ def test_another_status_is_told_in_words_and_a_script_gets_numbers(two_nights, a
 
     facts = ask("replay", "grand-bend", "--from", "2026-10-13", "--dry-run", "--json").json
     (night,) = facts["nights"]
-    assert (facts["written"], night["night"]) == (False, "2026-10-13")
+    assert (facts["written"], facts["reason"], night["night"]) == (False, None, "2026-10-13")
     assert (night["differs"], night["graduated"]) == (True, 1)
     assert night["difference"]["transitions"] == [
         {"old_status": "INACTIVE", "new_status": "GRADUATED", "students": 1}
@@ -79,4 +79,15 @@ def test_what_cannot_be_replayed_is_said_in_one_line(two_nights, ask):
     assert (unknown.returncode, unknown.stderr.count("\n")) == (1, 1)
     assert unknown.stderr.startswith("error: nowhere: ")
     assert ask("replay", "grand-bend", "--from", "2026-10-14") == (1, "", f"{late}\n")
+    failed = ask("replay", "grand-bend", "--from", "2026-10-14", "--json")
+    assert (failed.returncode, failed.stderr) == (1, f"{late}\n")
+    assert failed.json == {
+        "district_id": "grand-bend",
+        "from": "2026-10-14",
+        "dry_run": False,
+        "reason": late.removeprefix("error: grand-bend: "),
+        "written": False,
+        "nights": [],
+        "skipped": [],
+    }
     assert two_nights.rows("select count(*) from samegoal.snapshots") == attempts

@@ -148,7 +148,7 @@ RETURNING = {
 
 def another_rule(patch: pytest.MonkeyPatch) -> None:
     """Code 77 means graduation, and what ended before the summer is not imported."""
-    for module in ("transforms.status", "tables.checks"):
+    for module in ("transforms.status", "tables.vocabulary"):
         patch.setattr(f"samegoal_pipelines.{module}.GRADUATED_CODE", "77")
     patch.setattr("samegoal_pipelines.transforms.enrollments.window_start", lambda _: date(2026, 2, 1))
 

@@ -26,8 +26,8 @@ from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.replay import find_nights
 from samegoal_pipelines_tests.landing.forging import replace_file
 from samegoal_pipelines_tests.pipeline import TODAY
-from samegoal_pipelines_tests.warehouse.factories import publish
-from samegoal_pipelines_tests.warehouse.test_replay import every_byte, everything
+from samegoal_pipelines_tests.warehouse.factories import every_byte, publish
+from samegoal_pipelines_tests.warehouse.test_replay import everything
 
 ENROLLMENTS, GUARDIANS = "Enrollment/EntryWithdrawal", "Family/StudentGuardian"
 LAST_YEAR = {"StartDate": "2025-08-13", "EndDate": "2026-05-28"}

@@ -43,9 +43,21 @@ class Source:
             **facts,
         )
 
-    def verify(self, district: District, **how: Any) -> tuple[Verification, dict[str, Step]]:
-        found = verify(self.registry, district, allow_local=True, today=TODAY, **how)
+    def verify(self, district: District | None = None, **how: Any) -> tuple[Verification, dict[str, Step]]:
+        how = {"allow_local": True, "today": TODAY} | how
+        found = verify(self.registry, district or self.register(), **how)
+        assert found.ok == all(step.state != "failed" for step in found.steps)
         return found, {step.name: step for step in found.steps}
+
+    def failure(self, **registration: Any) -> tuple[str, str, str]:
+        """The name, outcome and next step of the failed step, which is the last one."""
+        found, _ = self.verify(self.register(**registration))
+        (failed,) = (step for step in found.steps if step.state == "failed")
+        assert failed == found.steps[-1]
+        return failed.name, failed.outcome, failed.next_step
+
+    def names(self) -> dict[int, str]:
+        return {each["EntityID"]: each["Name"] for each in self.qmlativ.rows("District/Entity")}
 
 
 @pytest.fixture
@@ -61,20 +73,20 @@ def rows_of(found: Verification) -> dict[str, int | None]:
 
 
 def test_a_district_that_is_in_order_is_said_to_be(source):
-    found, steps = source.verify(source.register())
-    assert (found.ok, found.state) == (True, "ok")
-    assert list(steps) == [
-        *("expiry", "token", "identity", "entities", "school years", "fields", "objects", "rows")
-    ]
+    found, steps = source.verify()
+    assert (found.ok, found.state, found.missing) == (True, "ok", [])
     assert {step.state for step in found.steps} == {"ok"}
-    assert steps["expiry"].outcome == "2027-07-01, in 273 days"
-    assert steps["identity"].outcome == f"{source.qmlativ.code} {source.qmlativ.name}"
-    assert steps["school years"].outcome == "2026-2027 current; 2027-2028 upcoming; 2025-2026 before"
-    assert steps["fields"].outcome == "all 105 granted"
-    assert steps["objects"].outcome == "all 20 answer"
-    assert found.missing == []
-    assert found.facts()["steps"][0]["name"] == "expiry"
-    assert steps["rows"].outcome == "counted just now"
+    assert {name: step.outcome for name, step in steps.items()} == {
+        "expiry": "2027-07-01, in 273 days",
+        "token": "accepted in the form",
+        "identity": f"{source.qmlativ.code} {source.qmlativ.name}",
+        "entities": steps["entities"].outcome,
+        "school years": "2026-2027 current; 2027-2028 upcoming; 2025-2026 before",
+        "fields": "all 105 granted",
+        "objects": "all 20 answer",
+        "rows": "counted just now",
+    }
+    assert [step["name"] for step in found.facts()["steps"]] == list(steps)
     assert rows_of(found)["Demographics/Name (IsStudentName)"] == 30
     assert rows_of(found)["Student/Student"] == 90  # of three school years
     assert source.registry.get("grand-bend").qmlativ_code == source.qmlativ.code
@@ -82,7 +94,7 @@ def test_a_district_that_is_in_order_is_said_to_be(source):
 
 def test_no_student_is_read(source):
     """Only keys where rows are counted, and one row of each object. Enrollments are counted per entity."""
-    source.verify(source.register())
+    source.verify()
     lists = source.server.traffic.requests(kind="list")
     counted = ["EntryWithdrawalID", "StudentID", "EntityID"]
     named = [entry for entry in lists if len(entry.fields) > 1 and list(entry.fields) != counted]
@@ -91,27 +103,43 @@ def test_no_student_is_read(source):
 
 
 def test_a_wrong_secret_is_one_row_and_ends_the_questions(source):
-    found, steps = source.verify(source.register(client_secret="wrong"))
-    assert not found.ok
-    assert list(steps) == ["expiry", "token"]
-    assert "does not accept the credentials" in steps["token"].outcome
-    assert "check the Client Key, the Client Secret" in steps["token"].next_step
-    assert "wrong" not in str(found.facts())
+    name, outcome, next_step = source.failure(client_secret="wrong")
+    assert (name, "does not accept the credentials" in outcome) == ("token", True)
+    assert "check the Client Key, the Client Secret" in next_step
+    assert "wrong" not in outcome + next_step
 
 
 def test_what_answers_in_the_place_of_qmlativ_is_told_apart_from_the_token(source):
     source.server.faults.add(kind="metadata", status=404)
-    _, steps = source.verify(source.register())
-    assert steps["token"].state == "ok"
-    assert (steps["identity"].state, steps["identity"].outcome) == ("failed", "not found (HTTP 404)")
-    assert steps["identity"].next_step.startswith("check the API Base URL; ")
+    name, outcome, next_step = source.failure()
+    assert (name, outcome) == ("identity", "not found (HTTP 404)")
+    assert next_step.startswith("check the API Base URL; ")
+
+
+def test_the_districts_own_entity_must_be_granted(source):
+    source.qmlativ.denied_entities.add(1)
+    name, outcome, next_step = source.failure()
+    assert (name, outcome.rpartition("; ")[2]) == ("entities", "the district's entity is not granted")
+    assert "Custom API Entities" in next_step
+
+
+def test_a_district_without_a_secret_is_not_ready_and_says_what_to_do(source):
+    _, outcome, next_step = source.failure(client_secret=None)
+    assert outcome == "awaiting secret"
+    assert next_step.endswith("samegoal-pipelines districts set-secret grand-bend")
+
+
+def test_an_object_that_does_not_answer_tonight_is_named(source):
+    source.server.faults.add(object="Demographics/NamePhone", kind="list", status=400)
+    _, steps = source.verify()
+    assert steps["objects"].state == "failed"
+    assert steps["objects"].outcome.startswith("Demographics/NamePhone, page 1: ")
 
 
 def test_the_entity_that_is_read_and_the_others_are_told_apart(source):
     source.qmlativ.denied_entities.add(3)
-    found, steps = source.verify(source.register())
-    names = {each["EntityID"]: each["Name"] for each in source.qmlativ.rows("District/Entity")}
-    assert len(names) > 3
+    found, steps = source.verify()
+    names = source.names()
     assert steps["entities"].outcome.startswith(f"read as 1 {names[1]}; also granted: 2 {names[2]}, 4 ")
     assert steps["entities"].outcome.endswith(f"; not granted: 3 {names[3]}")
     assert found.ok
@@ -136,28 +164,17 @@ def test_enrollments_and_students_are_counted_per_entity(source):
 
 def test_a_chosen_entity_that_is_not_granted_is_named(source):
     source.qmlativ.grant_entities(1, 2)
-    name = next(row["Name"] for row in source.qmlativ.rows("District/Entity") if row["EntityID"] == 3)
     found, steps = source.verify(source.register(entities="2,3"))
-    assert not found.ok
-    assert steps["entities"].outcome.endswith(f"not granted (any more): 3 {name}")
+    assert steps["entities"].state == "failed"
+    assert steps["entities"].outcome.endswith(f"not granted (any more): 3 {source.names()[3]}")
     assert "Custom API Entities" in steps["entities"].next_step
     assert [each.entity_id for each in found.entities if each.included] == [2, 3]
-
-
-def test_the_districts_own_entity_must_be_granted(source):
-    source.qmlativ.denied_entities.add(1)
-    found, steps = source.verify(source.register())
-    assert not found.ok
-    assert list(steps)[-1] == "entities"
-    assert steps["entities"].outcome.endswith("the district's entity is not granted")
-    assert "Custom API Entities" in steps["entities"].next_step
 
 
 def test_a_required_field_that_is_not_granted_is_named(source):
     source.qmlativ.denied_fields |= {"Student/Student.StudentNumber", "Student/Student.Grade"}
     source.qmlativ.denied_fields |= {"Demographics/Name.IsHispanic"}
-    found, steps = source.verify(source.register())
-    assert not found.ok
+    found, steps = source.verify()
     assert steps["fields"].state == "failed"
     assert steps["fields"].outcome == "Student/Student.StudentNumber, Student/Student.Grade not granted"
     assert steps["fields"].next_step == "grant it in the Integration Access in Qmlativ"
@@ -171,7 +188,7 @@ def test_a_required_field_that_is_not_granted_is_named(source):
 
 def test_what_each_missing_field_costs_is_told(source):
     source.qmlativ.denied_fields |= OPTIONAL_FIELDS
-    found, steps = source.verify(source.register())
+    found, steps = source.verify()
     assert (found.ok, found.state) == (True, "warning")
     assert (steps["fields"].state, steps["fields"].outcome) == ("warning", "10 of 105 not granted")
     costs = {each.field: each.cost for each in found.missing}
@@ -186,7 +203,7 @@ def test_what_each_missing_field_costs_is_told(source):
 
 def test_one_language_less_costs_a_source_and_no_column(source):
     source.qmlativ.denied_fields.add("Student/Student.LanguageIDPrimary")
-    found, _ = source.verify(source.register())
+    found, _ = source.verify()
     (missing,) = found.missing
     assert missing.cost == "one source less: student_demographics.home_language"
 
@@ -207,9 +224,8 @@ def flag(source: Source, *current: str, without: str = "") -> None:
 )
 def test_two_or_no_current_school_years_are_named(source, current, outcome):
     flag(source, *current)
-    found, steps = source.verify(source.register())
-    assert not found.ok
-    assert steps["school years"].outcome == outcome
+    _, steps = source.verify()
+    assert (steps["school years"].state, steps["school years"].outcome) == ("failed", outcome)
     assert "in Qmlativ" in steps["school years"].next_step
     assert "fields" in steps
     assert "rows" not in steps
@@ -217,26 +233,16 @@ def test_two_or_no_current_school_years_are_named(source, current, outcome):
 
 def test_a_year_before_that_is_missing_is_a_warning(source):
     flag(source, "2026-2027", without="2025-2026")
-    found, steps = source.verify(source.register())
+    _, steps = source.verify()
     assert steps["school years"].state == "warning"
     assert steps["school years"].outcome == "2026-2027 current; 2027-2028 upcoming; none before"
-    assert found.ok
-
-
-def test_an_object_that_does_not_answer_tonight_is_named(source):
-    source.server.faults.add(object="Demographics/NamePhone", kind="list", status=400)
-    found, steps = source.verify(source.register())
-    assert not found.ok
-    assert steps["objects"].state == "failed"
-    assert steps["objects"].outcome.startswith("Demographics/NamePhone, page 1: ")
 
 
 def test_an_entity_without_students_is_a_warning(source):
     source.qmlativ.replace_rows("Student/Student", [])
-    found, steps = source.verify(source.register())
+    _, steps = source.verify()
     assert steps["objects"].state == "warning"
     assert steps["objects"].outcome == "all 20 answer; no rows yet of Student/Student"
-    assert found.ok
 
 
 def landing_with(folder: Path, night: date, **arrived: dict[str, int]) -> Landing:
@@ -256,14 +262,11 @@ def landing_with(folder: Path, night: date, **arrived: dict[str, int]) -> Landin
 
 
 def test_after_a_night_its_rows_are_told_and_none_is_counted(source, tmp_path):
+    years = {"Student/Student?SchoolYearID=26": 5, "Student/Student?SchoolYearID=27": 6}
     landing = landing_with(
         tmp_path,
         date(2026, 9, 30),
-        raw_students={
-            "Student/Student?SchoolYearID=26": 5,
-            "Student/Student?SchoolYearID=27": 6,
-            "Demographics/Zip": 3,
-        },
+        raw_students={**years, "Demographics/Zip": 3},
         raw_parents={"Demographics/Zip": 3, "Demographics/Name (IsGuardianName)": 9},
     )
     district = source.register()
@@ -298,17 +301,17 @@ def test_credentials_of_another_district_are_said_so(source):
     district = source.register()
     source.verify(district)
     source.qmlativ.code = "999999"
-    found, steps = source.verify(source.registry.get("grand-bend"))
-    assert not found.ok
+    _, steps = source.verify(source.registry.get("grand-bend"))
+    assert steps["identity"].state == "failed"
     assert "these credentials belong to another district" in steps["identity"].outcome
     assert "entities" not in steps
 
 
 def test_a_lost_key_is_a_row(source, warehouse, tmp_path):
     district = source.register()
-    elsewhere = Registry(warehouse, SecretCipher(tmp_path / "elsewhere", None))
-    found = verify(elsewhere, district, allow_local=True, today=TODAY)
-    assert not found.ok
+    source.registry = Registry(warehouse, SecretCipher(tmp_path / "elsewhere", None))
+    found, _ = source.verify(district)
+    assert found.steps[-1].state == "failed"
     assert "encrypted with a key that is not in" in found.steps[-1].outcome
     assert "rotate-secret grand-bend" in found.steps[-1].next_step
 
@@ -320,7 +323,7 @@ def test_landed_rows_that_are_damaged_are_the_outcome(source, tmp_path):
                 "landed file Reads of raw_students is damaged", next_step="run the district again"
             )
 
-    _, steps = source.verify(source.register(), landing=Damaged(str(tmp_path / "landing")))
+    _, steps = source.verify(landing=Damaged(str(tmp_path / "landing")))
     assert (steps["rows"].outcome, steps["rows"].next_step) == (
         "landed file Reads of raw_students is damaged",
         "run the district again",
@@ -328,8 +331,7 @@ def test_landed_rows_that_are_damaged_are_the_outcome(source, tmp_path):
 
 
 def test_an_address_that_is_refused_says_what_to_do(source):
-    district = source.register()
-    found = verify(source.registry, district, today=TODAY)
+    found, _ = source.verify(allow_local=False)
     assert found.steps[-1] == Step(
         "credentials",
         "failed",
@@ -368,9 +370,3 @@ def test_a_date_that_is_assumed_is_said_to_be_one(source):
         "the date is assumed: record the expiration that Qmlativ shows: samegoal-pipelines districts set "
         "grand-bend --expires DATE (or never, if the district deleted it); ask the district this week"
     )
-
-
-def test_a_district_without_a_secret_is_not_ready_and_says_what_to_do(source):
-    found, _ = source.verify(source.register(client_secret=None))
-    assert found.steps[-1].outcome == "awaiting secret"
-    assert found.steps[-1].next_step.endswith("samegoal-pipelines districts set-secret grand-bend")

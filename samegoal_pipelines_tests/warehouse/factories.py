@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -11,12 +11,14 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from samegoal_pipelines.errors import PipelineError
-from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS, History
+from samegoal_pipelines.tables.enrollments import ABSENT_STUDENTS
+from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS
 from samegoal_pipelines.tables.limits import Limits
+from samegoal_pipelines.tables.people import CONFIDENTIAL_PHONES, RESTRICTED_PAIRS
 from samegoal_pipelines.tables.warehouse import metadata, registrar_worklist
+from samegoal_pipelines.transforms.columns import frame_from
 from samegoal_pipelines.transforms.gate import Verdict
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload, SnapshotTables
-from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse.publishing import find_held, publish_or_hold, release
 from samegoal_pipelines.warehouse.rows import content_of
 from samegoal_pipelines.warehouse.session import session
@@ -24,9 +26,6 @@ from samegoal_pipelines.warehouse.snapshots import RunIdentity, Snapshot, record
 
 NIGHT = date(2026, 9, 1)
 STARTED = datetime(2026, 9, 1, 6, tzinfo=UTC)
-TYPES = {sa.BigInteger: pa.int64(), sa.Text: pa.string(), sa.Date: pa.date32(), sa.Boolean: pa.bool_()}
-
-FewStudents = SnapshotTables
 
 
 @dataclass(frozen=True)
@@ -43,32 +42,9 @@ class Gate:
     limits: Limits
     enrollment_rows: int = 0
     quarantined: int = 0
-    status_by_time: Callable[[Snapshot], pd.DataFrame | None] = lambda _: None
+    statuses_by_time: Callable[[Snapshot], pd.DataFrame | None] = lambda _: None
     emptied: Callable[[Snapshot], Mapping[str, int]] = lambda _: {}
-    on_hold: Callable[[], None] | None = None
-
-    def statuses_by_time(self, published: Snapshot) -> pd.DataFrame | None:
-        return self.status_by_time(published)
-
-    def land_held(self) -> None:
-        if self.on_hold is not None:
-            self.on_hold()
-
-
-def payload(
-    snapshot: FewStudents,
-    *,
-    restricted: pd.DataFrame | None = None,
-    confidential: pd.DataFrame | None = None,
-    absent: pd.DataFrame | None = None,
-    enrollment_rows: int | None = None,
-    quarantined: int | None = None,
-    notes: Sequence[str] = (),
-    switches: Withholding | None = None,
-) -> SnapshotPayload:
-    """What a night's assets publish."""
-    counted = enrollment_rows, quarantined
-    return SnapshotPayload(snapshot, restricted, confidential, absent, *counted, tuple(notes), switches)
+    land_held: Callable[[], None] = lambda: None
 
 
 def publish(
@@ -76,28 +52,27 @@ def publish(
     *,
     district_id: str,
     snapshot_date: date,
-    snapshot: FewStudents,
+    snapshot: SnapshotTables,
     run_id: str,
     started_at: datetime,
     landed_run_id: str | None = None,
     gate: Gate | None = None,
-    on_hold: Callable[[], None] | None = None,
     **further: Any,
 ) -> Tried:
     """One run's session, as the asset `published_snapshot` has it. Without a gate, nothing is held."""
     run = RunIdentity(district_id, snapshot_date, run_id, started_at, landed_run_id)
     if gate is None:
         with session(engine, run) as s:
-            s.stage(content_of(payload(snapshot, **further)), measured=False)
+            s.stage(content_of(SnapshotPayload(snapshot, **further)), measured=False)
             return Tried(**vars(s.publish()))
     read: dict[str, Any] = {"enrollment_rows": gate.enrollment_rows, "quarantined": gate.quarantined}
-    content = content_of(payload(snapshot, **read, **further))
-    recorded, verdict = publish_or_hold(engine, run, content, gate.limits, replace(gate, on_hold=on_hold))
+    content = content_of(SnapshotPayload(snapshot, **read, **further))
+    recorded, verdict = publish_or_hold(engine, run, content, gate.limits, gate)
     return Tried(**vars(recorded), verdict=verdict)
 
 
 def release_night(
-    engine: sa.Engine, held: Snapshot | int, what: FewStudents, run_id: str | None = None, **further: Any
+    engine: sa.Engine, held: Snapshot | int, what: SnapshotTables, run_id: str | None = None, **further: Any
 ) -> Snapshot:
     """A release of what was held, or is held of so many days after the first night."""
     if isinstance(held, int):
@@ -106,12 +81,8 @@ def release_night(
     run = RunIdentity(
         held.district_id, held.snapshot_date, run_id or f"release-{number}", began, held.landed_run_id
     )
-    read: dict[str, Any] = {
-        "enrollment_rows": held.enrollment_rows,
-        "quarantined": held.quarantined,
-        "notes": held.notes,
-    }
-    content = content_of(payload(what, **read, **further))
+    read = held.enrollment_rows, held.quarantined, held.notes
+    content = content_of(SnapshotPayload(what, None, None, None, *read)._replace(**further))
     return release(engine, run, content, released_by="mvega", reason="the school has closed")
 
 
@@ -134,7 +105,7 @@ def student(student_id: int, **facts: Any) -> dict[str, Any]:
     return {"student_id": student_id, "student_number": f"{student_id:05}", "status": "ENROLLED", **facts}
 
 
-def snapshot(*students: Mapping[str, Any], carried_over: frozenset[int] = frozenset()) -> FewStudents:
+def snapshot(*students: Mapping[str, Any], carried_over: frozenset[int] = frozenset()) -> SnapshotTables:
     """The frames of these students."""
     parents = [
         {
@@ -149,28 +120,21 @@ def snapshot(*students: Mapping[str, Any], carried_over: frozenset[int] = frozen
     ]
     decided = {"reason": "current_enrollment", "first_day": NIGHT}
     status = [{"enrollment_id": one["student_id"], **decided, **one} for one in students]
-    return FewStudents(
-        frame(STATUS, status), frame(STUDENTS, students), frame(PARENTS, parents), carried_over
+    frames = (
+        frame_from(rows, history.declared.arrow_types)
+        for history, rows in ((STATUS, status), (STUDENTS, students), (PARENTS, parents))
     )
+    return SnapshotTables(*frames, carried_over)
 
 
-def frame(history: History, rows: Any) -> pd.DataFrame:
-    """The columns of a table, as Arrow-backed pandas; a fact that is not given is null."""
-    columns = {
-        name: pa.array([row.get(name) for row in rows], TYPES[type(history.table.c[name].type)])
-        for name in history.columns
-    }
-    return pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
-
-
-def publish_night(engine: sa.Engine, night: int, what: FewStudents, **further: Any) -> Tried:
+def publish_night(engine: sa.Engine, night: int, what: SnapshotTables, **further: Any) -> Tried:
     """Publish as of so many days after the first night; each call is a run, begun after the last."""
     published = try_night(engine, night, what, **further)
     assert published.published, published.reason
     return published
 
 
-def hold_night(engine: sa.Engine, night: int, what: FewStudents, gate: Gate, **further: Any) -> Tried:
+def hold_night(engine: sa.Engine, night: int, what: SnapshotTables, gate: Gate, **further: Any) -> Tried:
     """The same of a snapshot that the gate is to hold."""
     held = try_night(engine, night, what, gate=gate, **further)
     assert held.held
@@ -180,7 +144,7 @@ def hold_night(engine: sa.Engine, night: int, what: FewStudents, gate: Gate, **f
 def try_night(
     engine: sa.Engine,
     night: int,
-    what: FewStudents,
+    what: SnapshotTables,
     *,
     district_id: str = "grand-bend",
     run_id: str | None = None,
@@ -225,36 +189,36 @@ def gate_of(
         asked: is told of what night that was asked.
     """
 
-    def status_by_time(published: Snapshot) -> pd.DataFrame | None:
+    def statuses_by_time(published: Snapshot) -> pd.DataFrame | None:
         if asked is not None:
             asked.append(published)
-        return None if by_time is None else frame_of_ids(by_time.items(), student_id=INT, status=TEXT)
+        return None if by_time is None else statuses(by_time)
 
-    return Gate(Limits(**limits), enrollment_rows, quarantined, status_by_time)
-
-
-INT, TEXT = pa.int64(), pa.string()
+    return Gate(Limits(**limits), enrollment_rows, quarantined, statuses_by_time)
 
 
-def frame_of_ids(rows: Iterable[tuple[Any, ...]], **types: pa.DataType) -> pd.DataFrame:
-    columns = list(zip(*rows, strict=True)) or [()] * len(types)
-    arrays = {name: pa.array(c, kind) for (name, kind), c in zip(types.items(), columns, strict=True)}
-    return pa.table(arrays).to_pandas(types_mapper=pd.ArrowDtype)
+def statuses(by_student: Mapping[int, str | None]) -> pd.DataFrame:
+    """What the gate is told of passing time: student → status; None: in doubt."""
+    return frame_of({"student_id": pa.int64(), "status": pa.string()}, by_student.items())
 
 
 def absences(why: Mapping[int, str]) -> pd.DataFrame:
     """What `publish` is told of students without a row: student → why."""
-    return frame_of_ids(why.items(), student_id=INT, why=TEXT)
+    return frame_of(ABSENT_STUDENTS.arrow_types, why.items())
 
 
 def pairs(*pairs: tuple[int, int]) -> pd.DataFrame:
     """Student and parent of each pair under restriction."""
-    return frame_of_ids(pairs, student_id=INT, parent_id=INT)
+    return frame_of(RESTRICTED_PAIRS.arrow_types, pairs)
 
 
 def phones(*numbers: tuple[int | None, int | None, str]) -> pd.DataFrame:
     """Confidential numbers: whose they are, a student or a parent, and the digits."""
-    return frame_of_ids(numbers, student_id=INT, parent_id=INT, digits=TEXT)
+    return frame_of(CONFIDENTIAL_PHONES.arrow_types, numbers)
+
+
+def frame_of(types: Mapping[str, pa.DataType], found: Iterable[tuple[Any, ...]]) -> pd.DataFrame:
+    return frame_from((dict(zip(types, row, strict=True)) for row in found), types)
 
 
 def rows(engine: sa.Engine, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
@@ -265,14 +229,7 @@ def rows(engine: sa.Engine, query: str, **parameters: Any) -> list[tuple[Any, ..
 
 def views(engine: sa.Engine, district_id: str = "grand-bend") -> dict[str, list[tuple[Any, ...]]]:
     """All that SameGoal can read of a district, in a fixed order."""
-    return {
-        view: rows(
-            engine,
-            f"select row_to_json(v)::text from samegoal.{view} as v where district_id = :district order by 1",
-            district=district_id,
-        )
-        for view in VIEWS
-    }
+    return stored(engine, district_id, VIEWS)
 
 
 VIEWS = ("student_status", "student_demographics", "parent_demographics", "student_details")
@@ -300,15 +257,12 @@ def stored(
     }
 
 
-def everything(engine: sa.Engine) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table but `snapshots` as text, and where it lies: what a hold must not touch."""
-    return {
-        table.name: rows(
-            engine, f"select ctid::text, row_to_json(t)::text from {table.fullname} as t order by 1, 2"
-        )
-        for table in metadata.sorted_tables
-        if table.name != "snapshots"
-    }
+def every_byte(engine: sa.Engine, district_id: str | None = None) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table, or of a district's, with its place on disk: a rewritten row differs."""
+    tables = [table for table in metadata.sorted_tables if district_id is None or "district_id" in table.c]
+    whose = "true" if district_id is None else "district_id = :id"
+    query = "select ctid::text, xmin::text, t::text from {} as t where " + whose + " order by 1"
+    return {table.name: rows(engine, query.format(table.fullname), id=district_id) for table in tables}
 
 
 def attempts(engine: sa.Engine, *columns: str) -> list[tuple[Any, ...]]:

@@ -20,6 +20,7 @@ from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.roles import Role, role_url
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
+    VIEWS,
     fail_night,
     publish_night,
     rows,
@@ -30,15 +31,7 @@ from samegoal_pipelines_tests.warehouse.factories import (
 OURS, THEIRS = "grand-bend", "riverside"
 WITHOUT_DISTRICTS = {"alembic_version", "alerts_sent", "locks"}
 PIPELINE_ONLY = {"district_credentials", "student_erasures"}
-FOR_READERS = {
-    "student_status",
-    "student_demographics",
-    "parent_demographics",
-    "student_details",
-    "student_changes",
-    "departures",
-    "snapshots",
-}
+FOR_READERS = {*VIEWS, "student_changes", "departures", "snapshots"}
 NO_RIGHT = "42501"
 
 Act = Callable[..., AbstractContextManager[sa.Connection]]
@@ -210,14 +203,6 @@ def insertion(engine: sa.Engine, table: str) -> str:
         f"insert into samegoal.{table} ({columns})"
         f" select {columns} from jsonb_populate_record(null::samegoal.{table}, cast(:row as jsonb))"
     )
-
-
-def contents(engine: sa.Engine) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table, with its district in front."""
-    return {
-        table: rows(engine, f"select district_id, to_jsonb(t)::text from samegoal.{table} t order by 1, 2")
-        for table in guarded(engine)
-    }
 
 
 def count(connection: sa.Connection, statement: str) -> int:

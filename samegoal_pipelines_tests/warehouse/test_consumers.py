@@ -2,11 +2,10 @@
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
 import sqlalchemy as sa
 
@@ -57,28 +56,35 @@ def asking_at(url: str) -> Iterator[Ask]:
     reader.dispose()
 
 
-ANSWERS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
-    "Find a student by number": (
+FROZEN = {"first_name": "Ana", "grade": "05", "status": "ENROLLED", "snapshot_date": SECOND.isoformat()}
+ENTERED, NAMED = {"student_id": 1, "gender": None}, {"same_gender": False}
+ANSWERS: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
+    (
+        "Find a student by number",
         {"student_number": "00001"},
         [{"student_id": 1, "first_name": "Ana", "status": "ENROLLED", "building": "Elm"}],
     ),
-    "Parents who may be contacted": (
+    (
+        "Parents who may be contacted",
         {"student_id": 1},
         [{"parent_id": 10, "first_name": "Mai", "email": "mai@example.org"}],
     ),
-    "Students by status": (
+    (
+        "Students by status",
         {},
         [
             {"building": "Elm", "status": "ENROLLED", "students": 1},
             {"building": "Oak", "status": "PRE-ENROLLED", "students": 1},
         ],
     ),
-    "Position": ({}, [{"snapshot_date": SECOND}]),
-    "Is the remembered snapshot unchanged": (
+    ("Position", {}, [{"snapshot_date": SECOND}]),
+    (
+        "Is the remembered snapshot unchanged",
         {"snapshot_id": 1, "fingerprint": "another"},
         [{"unchanged": False}],
     ),
-    "Students who changed": (
+    (
+        "Students who changed",
         {"snapshot_date": NIGHT},
         [
             {"student_id": 1, "what": ["demographics"], "status": "ENROLLED", "first_name": "Ana"},
@@ -86,38 +92,46 @@ ANSWERS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
             {"student_id": 3, "what": ["added"], "status": "PRE-ENROLLED"},
         ],
     ),
-    "Was there a night": ({}, [{"snapshot_date": SECOND, "state": "published", "data_of": SECOND}]),
-    "Why a student vanished": (
+    ("Was there a night", {}, [{"snapshot_date": SECOND, "state": "published", "data_of": SECOND}]),
+    (
+        "Why a student vanished",
         {"student_id": 2},
         [{"gone_since": SECOND, "last_status": "ENROLLED", "why": "CECS only"}],
     ),
-    "Who of the students that I know is gone": (
+    (
+        "Who of the students that I know is gone",
         {"student_ids": [1, 2, 3, 4]},
         [{"student_id": 2}, {"student_id": 4}],
     ),
-    "What to freeze": (
+    (
+        "What to freeze",
         {"student_id": 1},
         [{"district_id": "grand-bend", "student_id": 1, "snapshot_date": SECOND}],
     ),
-    "What changed since the document was created": (
+    (
+        "What changed since the document was created",
         {"student_id": 1, "frozen_date": NIGHT},
         [{"snapshot_date": SECOND, "change": "demographics", "changed_columns": ["grade"]}],
     ),
-    "A name entered by hand": (
+    (
+        "A name entered by hand",
         {"student_id": 1, "first_name": " anastasia", "gender": "female"},
         [{"student_id": 1, "first_name_is": "legal name", "same_gender": True}],
     ),
-}
+    ("A name entered by hand", ENTERED | {"first_name": "Ana"}, [NAMED | {"first_name_is": "name in use"}]),
+    ("A name entered by hand", ENTERED | {"first_name": "Annie"}, [NAMED | {"first_name_is": "neither"}]),
+    ("A name entered by hand", ENTERED | {"first_name": None}, [NAMED | {"first_name_is": "neither"}]),
+    ("Why a student vanished", {"student_id": 1}, []),
+]
 
 
 def test_every_query_of_the_page_is_asked_here():
-    assert set(QUERIES) == {"One student's Details", *ANSWERS}
+    assert set(QUERIES) == {"One student's Details", *(heading for heading, _, _ in ANSWERS)}
     assert len(QUERIES) >= 8
 
 
-@pytest.mark.parametrize("heading", ANSWERS)
-def test_a_query_of_the_page_answers_the_reader(ask, heading):
-    parameters, expected = ANSWERS[heading]
+@pytest.mark.parametrize(("heading", "parameters", "expected"), ANSWERS)
+def test_a_query_of_the_page_answers_the_reader(ask, heading, parameters, expected):
     answered = ask(heading, **parameters)
     assert [
         {name: row[name] for name in wanted} for row, wanted in zip(answered, expected, strict=True)
@@ -126,23 +140,17 @@ def test_a_query_of_the_page_answers_the_reader(ask, heading):
 
 def test_one_transaction_reads_a_students_details(ask, module_database_url):
     url = role_url(module_database_url, Role.READER, as_login=True)
-    connection = psycopg2.connect(url)
-    connection.autocommit = True
-    found = []
-    with connection.cursor() as cursor:
+    with sa.create_engine(url, isolation_level="AUTOCOMMIT").connect() as connection:
         for statement in QUERIES["One student's Details"].replace(":student_id", "1").split(";"):
             if statement.strip():
-                cursor.execute(statement)
+                answered = connection.exec_driver_sql(statement)
             if "select" in statement:
-                names = [column.name for column in cursor.description or ()]
-                found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        cursor.execute("select count(*) from samegoal.student_details")
-        after_the_transaction = cursor.fetchone()
-    connection.close()
+                found = answered.mappings().all()
+        after_the_transaction = connection.scalar(sa.text("select count(*) from samegoal.student_details"))
     (row,) = found
     assert (row["district_id"], row["student_number"], row["grade"]) == ("grand-bend", "00001", "05")
     assert [parent["parent_id"] for parent in row["parents"]] == [10, 11, 12]
-    assert after_the_transaction == (0,)
+    assert after_the_transaction == 0
 
 
 def test_a_remembered_position_holds_until_the_snapshot_changes(ask):
@@ -185,21 +193,8 @@ def test_only_a_remembered_night_that_was_rewritten_makes_a_reader_read_everythi
 
 def test_what_is_frozen_has_the_whole_row_with_the_parents(ask):
     ((frozen,),) = [[row["frozen"]] for row in ask("What to freeze", student_id=1)]
-    assert (frozen["first_name"], frozen["grade"], frozen["status"]) == ("Ana", "05", "ENROLLED")
+    assert frozen.items() >= FROZEN.items()
     assert [parent["parent_id"] for parent in frozen["parents"]] == [10, 11, 12]
-    assert date.fromisoformat(frozen["snapshot_date"]) == SECOND
-
-
-@pytest.mark.parametrize(
-    ("first_name", "meaning"), [("Ana", "name in use"), ("Annie", "neither"), (None, "neither")]
-)
-def test_a_name_entered_by_hand_is_compared_with_both_names(ask, first_name, meaning):
-    (row,) = ask("A name entered by hand", student_id=1, first_name=first_name, gender=None)
-    assert (row["first_name_is"], row["same_gender"]) == (meaning, False)
-
-
-def test_a_student_who_is_there_has_not_vanished(ask):
-    assert ask("Why a student vanished", student_id=1) == []
 
 
 def test_the_page_explains_every_reason_for_a_departure():

@@ -10,7 +10,7 @@ from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.contract import broken_promises
 from samegoal_pipelines.warehouse.roles import Role, role_url
 from samegoal_pipelines_tests.cli.asking import run
-from samegoal_pipelines_tests.warehouse.factories import publish_night, snapshot, student
+from samegoal_pipelines_tests.warehouse.factories import absences, publish_night, snapshot, student
 
 DROPPED = "drop view samegoal.student_details"
 CHANGES = {
@@ -37,12 +37,7 @@ def published(database_url: str) -> Iterator[sa.Engine]:
     engine = warehouse_engine.connect(database_url)
     ana, ben = (student(n, parents={10 * n: {}}) for n in (1, 2))
     publish_night(engine, 0, snapshot(ana, ben))
-    publish_night(engine, 1, snapshot(ana))
-    execute(
-        engine,
-        "insert into samegoal.departures (district_id, snapshot_date, student_id, last_status, why)"
-        " values ('grand-bend', '2026-09-03', 3, 'ENROLLED', 'CECS only')",
-    )
+    publish_night(engine, 1, snapshot(ana), absent=absences({2: "CECS only"}))
     yield engine
     engine.dispose()
 
@@ -75,12 +70,8 @@ def test_what_the_reader_would_miss_is_named(published, change):
 def test_a_broken_contract_ends_the_command_with_1_and_says_what_to_do(published):
     execute(published, DROPPED)
     answered = run("contract", "--check", url_of(published))
-    assert answered.returncode == 1
-    assert answered.stdout == "samegoal.student_details does not exist\n"
-    assert (
-        f"does not keep the data contract {read()['version']} (broken promises: 1); migrate"
-        in answered.stderr
-    )
+    assert (answered.returncode, answered.stdout) == (1, "samegoal.student_details does not exist\n")
+    assert f"the data contract {read()['version']} (broken promises: 1); migrate" in answered.stderr
 
 
 def test_a_further_column_breaks_nothing(published):
@@ -89,21 +80,17 @@ def test_a_further_column_breaks_nothing(published):
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("table", "sentence"),
     [
-        (
-            "delete from samegoal.student_demographics_history",
-            "1 rows of samegoal.student_status have no row in student_demographics",
-        ),
-        (
-            "delete from samegoal.student_status_history",
-            "1 rows of samegoal.parent_demographics have no row in student_status",
-        ),
+        ("student_demographics", "student_status have no row in student_demographics"),
+        ("student_status", "parent_demographics have no row in student_status"),
     ],
 )
-def test_rows_that_break_a_promise_are_counted_without_a_value(published, change, sentence):
-    execute(published, change)
-    assert broken_promises(published, read(), ["grand-bend"]) == [f"grand-bend: {sentence}"]
+def test_rows_that_break_a_promise_are_counted_without_a_value(published, table, sentence):
+    execute(published, f"delete from samegoal.{table}_history")
+    assert broken_promises(published, read(), ["grand-bend"]) == [
+        f"grand-bend: 1 rows of samegoal.{sentence}"
+    ]
 
 
 def test_a_district_without_rows_is_not_passed_as_checked(published):
@@ -136,9 +123,7 @@ def test_a_database_without_the_tables_lacks_them_all(empty_database_url):
 def test_a_login_that_cannot_act_as_the_reader_is_told_so(published):
     answered = run("contract", "--check", url_of(published, Role.OPERATOR))
     assert answered.returncode == 1
-    assert (
-        "this login cannot act as samegoal_reader; migrate the warehouse, or use a login" in answered.stderr
-    )
+    assert "this login cannot act as samegoal_reader; migrate the warehouse, or use a" in answered.stderr
 
 
 def test_the_command_prints_the_recorded_contract():

@@ -13,6 +13,7 @@ from samegoal_pipelines.warehouse import erase
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import SnapshotInProgressError
 from samegoal_pipelines_tests.warehouse.factories import (
+    every_byte,
     rows,
     views,
     wait_until_a_session_waits_for_a_lock,
@@ -29,36 +30,20 @@ def filled(warehouse: sa.Engine, tmp_path: Path) -> sa.Engine:
     return warehouse
 
 
-def everything(engine: sa.Engine, district_id: str) -> dict[str, list[str]]:
-    """Every row of a district, of every table, with its place on disk: a row that was rewritten differs."""
-    return {
-        name: [
-            row
-            for (row,) in rows(
-                engine,
-                f"select ctid::text || xmin::text || t::text from samegoal.{name} as t "
-                "where district_id = :id order by 1",
-                id=district_id,
-            )
-        ]
-        for name in guarded(engine)
-    }
-
-
 def test_no_table_with_a_district_is_forgotten(warehouse):
     assert {table.name for table in erase.TABLES} == {*guarded(warehouse)} - {"erasures"}
 
 
 def test_every_row_of_the_district_goes_and_no_other_is_touched(filled):
-    before, theirs = everything(filled, OURS), everything(filled, THEIRS)
+    before, theirs = every_byte(filled, OURS), every_byte(filled, THEIRS)
     assert all(found for name, found in before.items() if name != "erasures")
     counted = erase.count_rows(filled, OURS)
 
     erased = erase.erase_rows(filled, OURS, "Pat")
 
     assert erased == counted == {name: len(found) for name, found in before.items() if found}
-    assert {name for name, found in everything(filled, OURS).items() if found} == {"erasures"}
-    assert everything(filled, THEIRS) == theirs
+    assert {name for name, found in every_byte(filled, OURS).items() if found} == {"erasures"}
+    assert every_byte(filled, THEIRS) == theirs
     assert erase.count_rows(filled, OURS) == {}
     assert all(not found for found in views(filled, OURS).values())
 
@@ -81,13 +66,13 @@ def test_an_erasure_that_is_taken_up_again_is_one_record(filled):
 
 
 def test_erasing_waits_for_whoever_publishes_and_gives_up_in_plain_words(filled, monkeypatch):
-    before = everything(filled, OURS)
+    before = every_byte(filled, OURS)
     with as_writer(filled, OURS, "publishing") as publishing:
         warehouse_engine.lock(publishing, OURS)
         monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)
         with pytest.raises(SnapshotInProgressError, match="wait until the other run is done"):
             erase.erase_rows(filled, OURS, "Pat")
-    assert everything(filled, OURS) == before
+    assert every_byte(filled, OURS) == before
 
     monkeypatch.undo()
     with as_writer(filled, OURS, "publishing") as publishing:
@@ -95,13 +80,13 @@ def test_erasing_waits_for_whoever_publishes_and_gives_up_in_plain_words(filled,
         erasing = threading.Thread(target=erase.erase_rows, args=(filled, OURS, "Pat"))
         erasing.start()
         wait_until_a_session_waits_for_a_lock(filled)
-        assert everything(filled, OURS) == before
+        assert every_byte(filled, OURS) == before
     erasing.join(120)
     assert not erasing.is_alive()
     assert erase.count_rows(filled, OURS) == {}
 
 
 def test_sql_in_an_id_is_no_sql(filled):
-    theirs = everything(filled, THEIRS)
+    theirs = every_byte(filled, THEIRS)
     assert erase.erase_rows(filled, f"' or district_id = '{THEIRS}", "Pat") == {}
-    assert everything(filled, THEIRS) == theirs
+    assert every_byte(filled, THEIRS) == theirs

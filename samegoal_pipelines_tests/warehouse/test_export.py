@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines.warehouse.export import Exported, export_district
+from samegoal_pipelines_tests.reporting.factories import register
 from samegoal_pipelines_tests.warehouse.factories import NIGHT, publish_night, rows, snapshot, student
 
 COMPLETE = {
@@ -25,13 +26,7 @@ COMPLETE = {
 
 @pytest.fixture
 def registered(warehouse: sa.Engine) -> sa.Engine:
-    with warehouse.begin() as connection:
-        connection.execute(
-            sa.text(
-                "insert into samegoal.districts (district_id, name, base_url, timezone, source_host) values"
-                " ('grand-bend', 'Grand Bend ISD', 'https://a.example', 'America/Chicago', 'a.example')"
-            )
-        )
+    register(warehouse, "grand-bend")
     return warehouse
 
 

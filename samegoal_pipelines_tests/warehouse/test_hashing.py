@@ -13,11 +13,14 @@ texts = st.none() | st.text(max_size=40)
 rows = st.tuples(st.integers(-(2**63), 2**63 - 1) | st.none(), texts, texts, st.none() | st.booleans())
 
 
-def hashes(found: list[tuple]) -> list[int]:
-    columns = list(zip(*found, strict=True))
+def arrow(found: list[tuple]) -> pa.Table:
     types = [pa.int64(), pa.string(), pa.string(), pa.bool_()]
-    arrays = [pa.array(column, kind) for column, kind in zip(columns, types, strict=True)]
-    return row_hashes(pa.table(arrays, names=list("abcd"))).tolist()
+    columns = zip(*found, strict=True)
+    return pa.table([pa.array(c, kind) for c, kind in zip(columns, types, strict=True)], names=list("abcd"))
+
+
+def hashes(found: list[tuple]) -> list[int]:
+    return row_hashes(arrow(found)).tolist()
 
 
 def test_hashes_are_what_they_were_when_they_were_first_stored():
@@ -44,11 +47,7 @@ def test_rows_hash_equally_exactly_when_they_are_equal(found):
 @given(st.lists(rows, min_size=2, max_size=20), st.data())
 def test_chunks_and_slices_make_no_difference(found, data):
     cut = data.draw(st.integers(1, len(found) - 1))
-    columns = [pa.array(column) for column in zip(*found, strict=True)]
-    types = [pa.int64(), pa.string(), pa.string(), pa.bool_()]
-    whole = pa.table(
-        [column.cast(kind) for column, kind in zip(columns, types, strict=True)], names=list("abcd")
-    )
+    whole = arrow(found)
     chunked = pa.concat_tables([whole.slice(0, cut), whole.slice(cut)])
     assert np.array_equal(row_hashes(chunked), row_hashes(whole))
     assert np.array_equal(row_hashes(whole.slice(cut)), row_hashes(whole)[cut:])

@@ -1,13 +1,14 @@
 """Nobody reads another district's rows: every table, view and function of the catalogue, role by role."""
 
 import json
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.tables.history import HISTORIES
 from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines_tests.warehouse.factories import rows
+from samegoal_pipelines_tests.warehouse.factories import VIEWS, every_byte, rows
 from samegoal_pipelines_tests.warehouse.role_fixtures import (
     FOR_READERS,
     OURS,
@@ -15,7 +16,6 @@ from samegoal_pipelines_tests.warehouse.role_fixtures import (
     THEIRS,
     WITHOUT_DISTRICTS,
     as_json,
-    contents,
     count,
     districts_in,
     fill,
@@ -151,19 +151,31 @@ def test_a_reader_may_read_seven_things_and_call_one_function(two_districts):
 def test_the_views_show_each_role_the_districts_that_it_may_see(act, two_districts, role):
     seen = {OURS, THEIRS} if role is Role.OPERATOR else {OURS}
     with act(role, OURS) as connection:
-        for view in ("student_status", "student_demographics", "parent_demographics", "student_details"):
+        for view in VIEWS:
             assert districts_in(connection, f"samegoal.{view}") == seen, view
+
+
+def peeking(connection: sa.Connection) -> tuple[Any, list[str]]:
+    """A cursor past SQLAlchemy, which throws away what Postgres tells, and what a condition `peek` tells."""
+    session = connection.connection.driver_connection
+    session.notices = []
+    cursor = session.cursor()
+    cursor.execute("""
+        create function pg_temp.peek(district text, what text) returns boolean
+        language plpgsql cost 0.000001 as $$
+        begin
+            raise notice 'seen: % %', district, what;
+            return true;
+        end $$
+    """)
+    return cursor, session.notices
 
 
 def test_no_condition_of_a_readers_own_sees_what_was_published_before(act, two_districts):
     """Ana was in no grade on the first night, and is in the fourth now; Ben is gone."""
-    notices: list[str] = []
     with act(Role.READER, OURS) as connection:
-        session = connection.connection.driver_connection
-        session.notices = notices
-        cursor = session.cursor()
-        cursor.execute(_PEEK)
-        for view in ("student_status", "student_demographics", "parent_demographics", "student_details"):
+        cursor, notices = peeking(connection)
+        for view in VIEWS:
             cursor.execute(
                 f"select from samegoal.{view} as found"
                 " where pg_temp.peek(district_id, row_to_json(found)::text)"
@@ -273,25 +285,11 @@ def test_switching_row_level_security_off_is_an_error_and_shows_nothing(act, two
     assert found == {None}
 
 
-_PEEK = """
-    create function pg_temp.peek(district text, what text) returns boolean
-    language plpgsql cost 0.000001 as $$
-    begin
-        raise notice 'seen: % %', district, what;
-        return true;
-    end $$
-"""
-
-
 @pytest.mark.parametrize("named", [OURS, None])
 def test_conditions_that_speak_of_what_they_see_see_no_other_district(act, two_districts, named):
     """Neither a cheap function of one's own nor an error may be evaluated before the rule of districts."""
-    notices: list[str] = []
     with act(Role.READER, named) as connection:
-        session = connection.connection.driver_connection
-        session.notices = notices
-        cursor = session.cursor()  # past SQLAlchemy, which throws away what Postgres tells
-        cursor.execute(_PEEK)
+        cursor, notices = peeking(connection)
         for name, source in sources(two_districts).items():
             if name not in FOR_READERS:
                 continue
@@ -340,7 +338,7 @@ def test_a_pooled_session_forgets_the_district_with_the_transaction(two_district
 @pytest.mark.parametrize("role", [Role.WRITER, Role.OWNER])
 def test_who_writes_one_district_reaches_no_other(act, warehouse, tmp_path, role):
     fill(warehouse, tmp_path)
-    before = contents(warehouse)
+    theirs = every_byte(warehouse, THEIRS)
     with act(role, OURS, warehouse) as connection:
         for table in guarded(warehouse):
             assert districts_in(connection, f"samegoal.{table}") == {OURS}, table
@@ -353,9 +351,8 @@ def test_who_writes_one_district_reaches_no_other(act, warehouse, tmp_path, role
         for table in reversed(guarded(warehouse)):  # credentials go with their district
             assert count(connection, f"delete from samegoal.{table}") >= 1 or table == "district_credentials"
         connection.commit()
-    assert contents(warehouse) == {
-        table: [row for row in found if row[0] == THEIRS] for table, found in before.items()
-    }
+    assert every_byte(warehouse, THEIRS) == theirs
+    assert not any(every_byte(warehouse, OURS).values())
 
 
 @pytest.mark.parametrize("named", [None, "", "grand-bend' or '1'='1"])

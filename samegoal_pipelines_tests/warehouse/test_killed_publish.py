@@ -20,18 +20,19 @@ import psycopg2.extensions
 import pytest
 import sqlalchemy as sa
 
+from samegoal_pipelines.transforms.snapshot import SnapshotTables
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.errors import LateRunError, WarehouseError
 from samegoal_pipelines_tests.forking import forking
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     STARTED,
-    FewStudents,
     publish,
     rows,
     snapshot,
     student,
 )
+from samegoal_pipelines_tests.warehouse.role_fixtures import guarded
 
 OURS, UNDISTURBED = "grand-bend", "riverside"
 KILLS = 60  # and one between any two statements, below
@@ -41,7 +42,7 @@ EVERYBODY = 100
 Contents = dict[str, tuple[int, int]]
 
 
-def content(number: int) -> FewStudents:
+def content(number: int) -> SnapshotTables:
     """Students of whom a few come, go and change from one number to the next; some are unreadable."""
     everybody = []
     for n in range(1, EVERYBODY):
@@ -78,15 +79,9 @@ def everything_of(engine: sa.Engine, district_id: str) -> Contents:
     Left out are names of runs, moments, and runs that another one has superseded.
     """
     apart = ["district_id", "snapshot_id", "run_id", "started_at", "published_at"]
-    tables = rows(
-        engine,
-        "select table_name from information_schema.columns join information_schema.tables"
-        " using (table_schema, table_name) where table_schema = 'samegoal' and column_name = 'district_id'"
-        " and table_type = 'BASE TABLE' order by 1",
-    )
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
         found = {}
-        for (table,) in tables:
+        for table in guarded(engine):
             query = f"""
                 select count(*), coalesce(sum(hashtextextended((to_jsonb(t) - :apart)::text, 0)), 0)
                 from samegoal.{table} as t
@@ -120,7 +115,7 @@ class Child:
         assert self._pipe.recv() == "begins"
 
     def kill_after(self, seconds: float) -> bool:
-        """Kill it at that time, if it is not done by then; whether it was killed."""
+        """Kill it at that time; whether it was not done by then."""
         done = self._pipe.poll(seconds)
         self.process.kill()
         self.process.join()

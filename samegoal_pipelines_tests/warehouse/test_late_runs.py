@@ -15,9 +15,10 @@ from samegoal_pipelines.warehouse.errors import (
 )
 from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines.warehouse.snapshots import last_attempts
+from samegoal_pipelines_tests.reporting.factories import register
 from samegoal_pipelines_tests.warehouse.factories import (
     STARTED,
-    everything,
+    every_byte,
     fail_night,
     publish_night,
     rows,
@@ -143,27 +144,17 @@ def erase(engine: sa.Engine, moment: str) -> None:
         )
 
 
-def register(engine: sa.Engine) -> None:
-    with engine.begin() as connection:
-        connection.execute(
-            sa.text(
-                "insert into samegoal.districts (district_id, name, base_url, timezone, source_host)"
-                " values ('grand-bend', 'Grand Bend', 'https://q.example.org', 'America/Chicago', 'q')"
-            )
-        )
-
-
 def test_a_run_that_outlived_the_erasure_of_its_district_leaves_nothing(warehouse):
     """Neither rows nor a reason may come back of a district whose every row was promised to be gone."""
     for again in (False, True):
         erase(warehouse, "2026-09-01 07:00Z")  # the run below began an hour before
         if again:
-            register(warehouse)
-        before = everything(warehouse)
+            register(warehouse, "grand-bend")
+        before = every_byte(warehouse)
         with pytest.raises(LateRunError, match="erased after this run had begun, and nothing of it was"):
             publish_night(warehouse, 0, snapshot(ANA))
         fail_night(warehouse, 0, "publishing: the district was erased", run_id="late")
-        assert everything(warehouse) == before
+        assert every_byte(warehouse) == before
         assert last_attempts(warehouse) == []
 
 
@@ -172,5 +163,5 @@ def test_a_district_that_was_registered_again_after_its_erasure_is_published(war
     with pytest.raises(LateRunError):
         publish_night(warehouse, 0, snapshot(ANA))  # not registered: nobody can have asked for this
     publish_night(warehouse, 0, snapshot(ANA), district_id="riverside")
-    register(warehouse)
+    register(warehouse, "grand-bend")
     assert publish_night(warehouse, 0, snapshot(ANA)).students == 1

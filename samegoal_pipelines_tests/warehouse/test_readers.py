@@ -9,9 +9,10 @@ from typing import NamedTuple
 import pytest
 import sqlalchemy as sa
 
+from samegoal_pipelines.transforms.snapshot import SnapshotTables
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.roles import Role, role_url
-from samegoal_pipelines_tests.warehouse.factories import NIGHT, FewStudents, publish_night, snapshot, student
+from samegoal_pipelines_tests.warehouse.factories import NIGHT, publish_night, snapshot, student
 
 PUBLISHES = 60
 MARKS = {
@@ -41,7 +42,7 @@ class Nights:
         self.students: dict[str, tuple[frozenset[int], frozenset[int]]] = {}
         self.published: set[tuple[date, str]] = set()
 
-    def publish(self, night: int, content: FewStudents) -> None:
+    def publish(self, night: int, content: SnapshotTables) -> None:
         mark = content.status["building"].iloc[0]
         ids = frozenset(content.status["student_id"]), frozenset(content.parents["student_id"])
         self.students[mark] = ids
@@ -58,7 +59,7 @@ class Nights:
         return night
 
 
-def marked(number: int) -> FewStudents:
+def marked(number: int) -> SnapshotTables:
     """Students who come and go, with the number in every row."""
     draw = random.Random(number)
     return snapshot(
@@ -70,19 +71,11 @@ def marked(number: int) -> FewStudents:
     )
 
 
-def look_at_each(connection: sa.Connection) -> dict[str, Seen]:
-    seen = {}
-    for view, mark in MARKS.items():
-        query = f"select snapshot_date, {mark} as mark, student_id from samegoal.{view}"
-        found = connection.execute(sa.text(query)).all()
-        seen[view] = Seen(frozenset((row[0], row[1]) for row in found), frozenset(row[2] for row in found))
-    return seen
-
-
-def look_at_all_at_once(connection: sa.Connection) -> dict[str, Seen]:
+def look(connection: sa.Connection, *views: str) -> dict[str, Seen]:
+    """One look at these views, in one statement."""
     parts = (
-        f"select '{view}' as view, snapshot_date, {mark} as mark, student_id from samegoal.{view}"
-        for view, mark in MARKS.items()
+        f"select '{view}' as view, snapshot_date, {MARKS[view]} as mark, student_id from samegoal.{view}"
+        for view in views
     )
     found = connection.execute(sa.text(" union all ".join(parts))).all()
     return {
@@ -90,22 +83,22 @@ def look_at_all_at_once(connection: sa.Connection) -> dict[str, Seen]:
             frozenset((row[1], row[2]) for row in found if row[0] == view),
             frozenset(row[3] for row in found if row[0] == view),
         )
-        for view in MARKS
+        for view in views
     }
 
 
 def transaction_by_transaction(reader: sa.Engine, nights: Nights) -> set[tuple[date, str]]:
     with reader.begin() as connection:
         connection.execute(sa.text("set local samegoal.district_id = 'grand-bend'"))
-        return {nights.check(look_at_each(connection))}
+        return {nights.check({view: look(connection, view)[view] for view in MARKS})}
 
 
 def statement_by_statement(reader: sa.Engine, nights: Nights) -> set[tuple[date, str]]:
     """Each statement may see a later night than the one before."""
     with reader.connect().execution_options(isolation_level="READ COMMITTED") as connection:
         connection.execute(sa.text("set local samegoal.district_id = 'grand-bend'"))
-        one_by_one = {nights.check({view: look}) for view, look in look_at_each(connection).items()}
-        return one_by_one | {nights.check(look_at_all_at_once(connection))}
+        one_by_one = {nights.check(look(connection, view)) for view in MARKS}
+        return one_by_one | {nights.check(look(connection, *MARKS))}
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.tables.sql import SCHEMA
-from samegoal_pipelines.transforms.snapshot import SnapshotPayload
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload, SnapshotTables
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.errors import (
     ReleaseRefusedError,
@@ -27,15 +27,13 @@ from samegoal_pipelines_tests.warehouse.factories import (
     STARTED,
     STORED,
     VIEWS,
-    FewStudents,
     absences,
+    every_byte,
     fail_night,
     gate_of,
     hold_night,
     pairs,
-    payload,
     phones,
-    publish,
     publish_night,
     rows,
     snapshot,
@@ -49,37 +47,30 @@ COUNTS = "students, enrolled, pre_enrolled, graduated, inactive, carried_over, d
 
 
 def computed(
-    what: FewStudents, restricted: Sequence[tuple[int, int]] = (), absent: Mapping[int, str] | None = None
+    what: SnapshotTables, restricted: Sequence[tuple[int, int]] = (), absent: Mapping[int, str] | None = None
 ) -> SnapshotPayload:
-    return payload(
-        what,
-        restricted=pairs(*restricted),
-        confidential=phones(),
-        absent=absences(absent or {}),
-        enrollment_rows=8,
-        quarantined=1,
-        notes=("a note",),
-    )
+    withheld = pairs(*restricted), phones(), absences(absent or {})
+    return SnapshotPayload(what, *withheld, enrollment_rows=8, quarantined=1, notes=("a note",))
 
 
 def publish_computed(
-    engine: sa.Engine, night: int, what: SnapshotPayload, district_id: str, run: int = 0
+    engine: sa.Engine, night: int, what: SnapshotPayload, district_id: str = "grand-bend", run: int = 0
 ) -> None:
-    publish(
+    publish_night(
         engine,
-        district_id=district_id,
-        snapshot_date=NIGHT + timedelta(days=night),
-        snapshot=what.tables,
+        night,
+        what.tables,
         restricted=what.restricted,
         confidential=what.confidential,
         absent=what.absent,
+        district_id=district_id,
         run_id=f"{district_id} {night} {run}",
         started_at=STARTED + timedelta(days=night, hours=run),
     )
 
 
 class Within(Contents):
-    """Contents that are made when they are written."""
+    """Contents that are made when they are written, to look at what is going on within the transaction."""
 
     def __init__(self, computed: Iterator[Content]) -> None:
         super().__init__()
@@ -95,20 +86,17 @@ def replay_from(
     recompute: Callable[[int], SnapshotPayload],
     *,
     dry_run: bool = False,
-    district_id: str = "grand-bend",
     within: bool = False,
+    before_it: Callable[[], None] = lambda: None,
 ) -> Replayed:
-    """Replay as of so many days after the first night; `recompute` is told these numbers.
-
-    Args:
-        within: call it within the transaction, to look at what is going on there.
-    """
-    nights, _ = find_nights(engine, district_id, NIGHT + timedelta(days=night))
+    """Replay as of so many days after the first night; `recompute` is told these numbers."""
+    nights, _ = find_nights(engine, "grand-bend", NIGHT + timedelta(days=night))
+    before_it()
     computed = (content_of(recompute((one.snapshot_date - NIGHT).days)) for one in nights)
     contents = Within(computed) if within else Contents()
     for content in () if within else computed:
         contents.add(content)
-    run = RunIdentity(district_id, nights[-1].snapshot_date, "again", datetime.now(UTC))
+    run = RunIdentity("grand-bend", nights[-1].snapshot_date, "again", datetime.now(UTC))
     return replay(engine, run, nights, contents, dry_run=dry_run)
 
 
@@ -127,14 +115,6 @@ def everything(engine: sa.Engine, district_id: str = "grand-bend") -> dict[str, 
         id=district_id,
     )
     return found
-
-
-def every_byte(engine: sa.Engine) -> list[list[tuple[Any, ...]]]:
-    """Every row where it lies, with what Postgres knows of it."""
-    return [
-        rows(engine, f"select ctid::text, xmin::text, t::text from {SCHEMA}.{table} t order by 1")
-        for table in (*STORED, "snapshots", "current_snapshots")
-    ]
 
 
 # -- random nights under two rules --
@@ -192,7 +172,7 @@ def test_a_replay_after_a_changed_rule_is_publishing_with_that_rule(warehouse, s
     for night in (0, 1, 2, 3, 5, 6, 7, 8, 10, 11):
         for run in range(draw.choice([1, 2])):
             nights[night] = rule(draw, before)
-            publish_computed(warehouse, night, under(nights[night], "01"), "grand-bend", run)
+            publish_computed(warehouse, night, under(nights[night], "01"), run=run)
         publish_computed(warehouse, night, under(nights[night], "01" if night < first else "77"), "riverside")
         before = nights[night]["students"]
 
@@ -218,7 +198,7 @@ GRADUATE = {**BEN, "status": "GRADUATED"}
 def three_nights(warehouse: sa.Engine) -> sa.Engine:
     """Ana and Ben; then Ana alone is new at Oak; then Cam comes and Ben goes."""
     for night, what in enumerate(OLD):
-        publish_computed(warehouse, night, what, "grand-bend")
+        publish_computed(warehouse, night, what)
     publish_computed(warehouse, 1, OLD[0], "riverside")
     return warehouse
 
@@ -362,18 +342,15 @@ def test_a_replay_waits_for_who_publishes_and_nobody_publishes_during_a_replay(t
 
 
 def test_a_night_that_is_published_meanwhile_stops_the_replay(three_nights):
-    nights, _ = find_nights(three_nights, "grand-bend", NIGHT)
-    publish_computed(three_nights, 3, OLD[0], "grand-bend")
-    before = every_byte(three_nights)
+    before: list[object] = []
+
+    def publish_meanwhile() -> None:
+        publish_computed(three_nights, 3, OLD[0])
+        before.append(every_byte(three_nights))
+
     with pytest.raises(SnapshotInProgressError, match="published this district since the replay began"):
-        replay(
-            three_nights,
-            RunIdentity("grand-bend", nights[-1].snapshot_date, "again", datetime.now(UTC)),
-            nights,
-            Within(content_of(NEW[(one.snapshot_date - NIGHT).days]) for one in nights),
-            dry_run=False,
-        )
-    assert every_byte(three_nights) == before
+        replay_from(three_nights, 0, NEW.__getitem__, before_it=publish_meanwhile)
+    assert before == [every_byte(three_nights)]
 
 
 def test_what_was_held_beside_the_old_rows_cannot_be_released_after_a_replay(three_nights):

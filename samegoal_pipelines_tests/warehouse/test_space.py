@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from samegoal_pipelines.transforms.snapshot import SnapshotTables
 from samegoal_pipelines.warehouse import engine as warehouse_engine
-from samegoal_pipelines_tests.warehouse.factories import FewStudents, publish_night, rows, snapshot, student
+from samegoal_pipelines_tests.warehouse.factories import publish_night, rows, snapshot, student
 
 STUDENTS = 400
 NIGHTS = 37  # each with the changes of ten
@@ -17,7 +18,7 @@ CONTACT = {"phone": "(281) 555-0100", "email": "student1234@example.org", "home_
 MOTHER = {"relationship": "Mother", "cell_phone": "(281) 555-0100", "email": "parent1234@example.org"}
 
 
-def district() -> FewStudents:
+def district() -> SnapshotTables:
     """Students with two parents each, and as much in each row as in a real district."""
     return snapshot(
         *(
@@ -35,7 +36,7 @@ def district() -> FewStudents:
     )
 
 
-def one_night_later(before: FewStudents, draw: np.random.Generator, night: int) -> FewStudents:
+def one_night_later(before: SnapshotTables, draw: np.random.Generator, night: int) -> SnapshotTables:
     """With so many rows of each table changed."""
 
     def changed(frame: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -44,7 +45,7 @@ def one_night_later(before: FewStudents, draw: np.random.Generator, night: int) 
         frame.loc[some, column] = f"as of night {night}"
         return frame
 
-    return FewStudents(
+    return SnapshotTables(
         changed(before.status, "reason"), changed(before.students, "phone"), changed(before.parents, "email")
     )
 

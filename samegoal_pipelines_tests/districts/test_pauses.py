@@ -11,8 +11,8 @@ from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.errors import InvalidDistrictError, UnknownDistrictError
 from samegoal_pipelines.districts.pauses import Pause, all_pauses, pause, resume, unpaused
 from samegoal_pipelines.districts.registry import Registry
-from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines_tests.reporting.factories import register
+from samegoal_pipelines_tests.warehouse.factories import rows
 
 JUNE, AUGUST = date(2027, 6, 1), date(2027, 8, 15)
 
@@ -62,15 +62,13 @@ def test_a_district_is_waited_for_anew_only_where_it_was_paused_by_now(warehouse
     ):
         register(warehouse, name)
         pause(warehouse, name, paused_from=first, paused_to=last, set_by="pat")
-        ended = resume(warehouse, name, datetime.now(UTC))
-        assert ended.paused_to == last
+        assert resume(warehouse, name, datetime.now(UTC)).paused_to == last
         assert resume(warehouse, name, datetime.now(UTC)) is None
     assert all_pauses(warehouse) == {}
-    with as_operator(warehouse, "looking") as connection:
-        found = connection.execute(sa.text("select district_id, due_since from samegoal.districts")).all()
-    since = {district_id: moment for district_id, moment in found if moment is not None}
-    assert since.keys() == {"paused"}
-    assert began <= since["paused"] <= datetime.now(UTC)
+    since = "select district_id, due_since from samegoal.districts where due_since is not null"
+    ((district_id, moment),) = rows(warehouse, since)
+    assert district_id == "paused"
+    assert began <= moment <= datetime.now(UTC)
 
 
 def test_a_pause_that_ends_before_it_begins_is_refused(warehouse):
@@ -87,11 +85,8 @@ def test_a_district_that_nobody_knows_cannot_be_paused_or_resumed(warehouse):
 
 def test_the_schedule_leaves_a_paused_district_out_by_its_own_date(warehouse, tmp_path):
     """At this moment it is the night of the pause in New York, and still the one before in Honolulu."""
-    for name, timezone in (
-        ("honolulu", "Pacific/Honolulu"),
-        ("new-york", "America/New_York"),
-        ("austin", "America/Chicago"),
-    ):
+    zones = {"honolulu": "Pacific/Honolulu", "new-york": "America/New_York", "austin": "America/Chicago"}
+    for name, timezone in zones.items():
         register(warehouse, name, timezone)
     for name in ("honolulu", "new-york"):
         pause(warehouse, name, paused_from=AUGUST, paused_to=AUGUST, set_by="pat")

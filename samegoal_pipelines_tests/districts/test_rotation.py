@@ -15,6 +15,8 @@ from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.errors import DecryptionError
 from samegoal_pipelines.districts.registry import Registry
 from samegoal_pipelines.warehouse import engine as warehouse_engine
+from samegoal_pipelines_tests.districts.test_cipher import new_key
+from samegoal_pipelines_tests.warehouse.factories import rows
 
 IDS = ["alpha", "beta", "gamma"]
 KILLED = 9
@@ -25,14 +27,9 @@ def registry(engine: sa.Engine, home: Path, keys: str | None = None) -> Registry
 
 
 def register(registry: Registry, *district_ids: str) -> None:
-    for district_id in district_ids:
-        registry.add(
-            id=district_id,
-            name=district_id.title(),
-            base_url=f"https://{district_id}.example.org/API",
-            client_key=f"key of {district_id}",
-            client_secret=f"secret of {district_id}",
-        )
+    for one in district_ids:
+        facts = {"id": one, "name": one, "client_key": "key", "client_secret": f"secret of {one}"}
+        registry.add(**facts, base_url=f"https://{one}.example.org/API")
 
 
 def opened(registry: Registry) -> dict[str, str]:
@@ -44,15 +41,8 @@ def all_secrets(*district_ids: str) -> dict[str, str]:
 
 
 def encrypted_secrets(engine: sa.Engine) -> dict[str, bytes]:
-    with engine.connect() as connection:
-        rows = connection.execute(
-            sa.text("select district_id, encrypted_secret from samegoal.district_credentials")
-        )
-        return {district_id: bytes(secret) for district_id, secret in rows}
-
-
-def new_key() -> str:
-    return Fernet.generate_key().decode()
+    found = rows(engine, "select district_id, encrypted_secret from samegoal.district_credentials")
+    return {district_id: bytes(secret) for district_id, secret in found}
 
 
 def test_a_new_key_is_made_in_the_file_and_the_old_one_opens_nothing(warehouse, tmp_path):
@@ -127,10 +117,10 @@ def test_a_district_encrypted_with_a_lost_key_is_named_and_stops_no_other(wareho
     assert line.endswith("samegoal-pipelines districts rotate-secret beta")
     assert encrypted_secrets(warehouse)["beta"] == before
     assert len((tmp_path / "secret.key").read_text().split()) == 1
-    found = registry(warehouse, tmp_path)
-    assert found.connection(found.get("alpha")).client_secret.get_secret_value() == "secret of alpha"
     with pytest.raises(DecryptionError):
-        found.connection(found.get("beta"))
+        opened(registry(warehouse, tmp_path))
+    registry(warehouse, tmp_path).rotate_secret("beta", client_secret="secret of beta")
+    assert opened(registry(warehouse, tmp_path)) == all_secrets(*IDS)
 
 
 def test_keys_that_are_none_are_refused_before_anything_changes(warehouse, tmp_path):
@@ -145,12 +135,11 @@ def test_keys_that_are_none_are_refused_before_anything_changes(warehouse, tmp_p
 
 def test_a_key_file_that_is_a_link_stays_one(warehouse, tmp_path):
     """As where an orchestrator mounts it."""
-    home, vault = tmp_path / "home", tmp_path / "vault"
+    home, mounted = tmp_path / "home", tmp_path / "mounted.key"
     home.mkdir()
-    vault.mkdir()
-    (vault / "secret.key").touch(0o600)
-    (vault / "secret.key").write_text(new_key())
-    (home / "secret.key").symlink_to(vault / "secret.key")
+    mounted.touch(0o600)
+    mounted.write_text(new_key())
+    (home / "secret.key").symlink_to(mounted)
     register(registry(warehouse, home), "alpha")
 
     registry(warehouse, home).rotate_key()

@@ -17,13 +17,12 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.postgres import server
 from samegoal_pipelines.postgres.databases import prepare_dagster_storage
 from samegoal_pipelines.postgres.errors import PostgresNotStartedError
 from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.postgres.url import DatabaseURL
-from samegoal_pipelines.settings import Settings
+from samegoal_pipelines_tests.databases import ask
 
 PROGRAM = """
 import sys
@@ -54,20 +53,11 @@ class Program:
     """A command that uses the server until it is told to end."""
 
     def __init__(self, home: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(home)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().strip()
+        command = [sys.executable, "-c", PROGRAM, str(home)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.url = self.process.stdout.readline().strip()  # type: ignore[union-attr]
 
     def end(self) -> None:
-        self.process.communicate(timeout=300)
-
-    def kill(self) -> None:
-        self.process.kill()
         self.process.communicate(timeout=300)
 
 
@@ -77,16 +67,6 @@ def answers(url: str) -> bool:
     except psycopg2.OperationalError:
         return False
     return True
-
-
-def query(url: str, statement: str) -> list[tuple]:
-    connection = psycopg2.connect(url)
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else []
-    finally:
-        connection.close()
 
 
 def test_the_server_stops_with_the_last_command_that_uses_it(home: Path) -> None:
@@ -100,7 +80,8 @@ def test_the_server_stops_with_the_last_command_that_uses_it(home: Path) -> None
 
 def test_a_server_whose_starter_was_killed_is_found_used_and_stopped(home: Path) -> None:
     starter = Program(home)
-    starter.kill()
+    starter.process.kill()
+    starter.end()
     assert answers(starter.url)
     with EmbeddedPostgres(home) as postgres:
         assert postgres.url == starter.url
@@ -109,10 +90,10 @@ def test_a_server_whose_starter_was_killed_is_found_used_and_stopped(home: Path)
 
 def test_a_server_that_was_killed_itself_is_started_again_with_its_data(home: Path) -> None:
     killed = Program(home)
-    query(killed.url, "create table kept_over_a_restart as select 1 as one")
+    ask(killed.url, "create table kept_over_a_restart as select 1 as one")
     os.kill(int((EmbeddedPostgres(home).data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
     with EmbeddedPostgres(home) as postgres:
-        assert query(postgres.url, "select * from kept_over_a_restart") == [(1,)]
+        assert ask(postgres.url, "select * from kept_over_a_restart") == [(1,)]
     killed.end()
 
 
@@ -174,10 +155,10 @@ def test_status_starts_nothing(tmp_path: Path) -> None:
 def test_only_its_owner_can_reach_the_server_and_its_log_quotes_no_row(home: Path) -> None:
     with EmbeddedPostgres(home) as postgres:
         assert postgres.data.stat().st_mode & 0o777 == 0o700
-        assert query(postgres.url, "show listen_addresses") == [("",)]
-        assert query(postgres.url, "show fsync") == [("on",)]
+        assert ask(postgres.url, "show listen_addresses") == [("",)]
+        assert ask(postgres.url, "show fsync") == [("on",)]
         with pytest.raises(psycopg2.Error, match="Zebulon"):
-            query(postgres.url, "select 'Zebulon'::int")
+            ask(postgres.url, "select 'Zebulon'::int")
         log = postgres.log.read_text()
     assert "Zebulon" not in log
     assert "ready to accept connections" in log
@@ -259,18 +240,8 @@ def test_a_copy_of_postgres_that_does_not_run_is_replaced(only_root_can_enter: P
     assert server.run_as(account, server.programs(account, data) / "initdb", "--version").returncode == 0
 
 
-def test_a_configured_database_takes_the_place_of_the_embedded_one(tmp_path: Path) -> None:
-    url = "postgresql+psycopg2://sam:secret@db.example.org/warehouse?sslmode=require"
-    deployment = Deployment(Settings(home=tmp_path, database_url=url))
-    assert (
-        deployment.database_url
-        == "postgresql://sam:secret@db.example.org/warehouse?sslmode=require&client_encoding=utf8"
-    )
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_dagsters_schema_is_made_once(empty_database_url: str) -> None:
     for _ in range(2):
         url = prepare_dagster_storage(empty_database_url)
-    assert query(empty_database_url, "select count(*) from pg_namespace where nspname = 'dagster'") == [(1,)]
-    assert query(DatabaseURL.parse(url).libpq, "show search_path") == [("dagster",)]
+    assert ask(empty_database_url, "select count(*) from pg_namespace where nspname = 'dagster'") == [(1,)]
+    assert ask(DatabaseURL.parse(url).libpq, "show search_path") == [("dagster",)]

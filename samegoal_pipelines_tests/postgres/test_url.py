@@ -12,42 +12,25 @@ from dagster_postgres.storage import DagsterPostgresStorage
 
 from samegoal_pipelines.postgres.databases import prepare_dagster_storage
 from samegoal_pipelines.postgres.errors import WarehouseError
-from samegoal_pipelines.postgres.server import installed_programs
+from samegoal_pipelines.postgres.server import EmbeddedPostgres, installed_programs
 from samegoal_pipelines.postgres.url import DatabaseURL
 from samegoal_pipelines.warehouse import engine
 from samegoal_pipelines.warehouse.roles import role_url
+from samegoal_pipelines_tests.conftest import _admin
 from samegoal_pipelines_tests.databases import with_database
 
+LOGIN = {"user": "sam", "dbname": "db"}
 PARTS: dict[str, dict[str, str]] = {
     "postgresql:///db?host=/var/run/postgresql": {"host": "/var/run/postgresql", "dbname": "db"},
     "postgresql://%2Fvar%2Frun%2Fpostgresql/db": {"host": "/var/run/postgresql", "dbname": "db"},
-    "postgres://sam:p%40ss@h1:5432,h2:5433/db": {
-        "host": "h1,h2",
-        "port": "5432,5433",
-        "user": "sam",
-        "password": "p@ss",
-        "dbname": "db",
-    },
+    "postgres://sam:p%40ss@h1:54,h2:55/db": LOGIN | {"host": "h1,h2", "port": "54,55", "password": "p@ss"},
     "postgresql://h1,h2/db?target_session_attrs=read-write&port=77": {
-        "host": "h1,h2",
-        "port": "77,77",
-        "dbname": "db",
-        "target_session_attrs": "read-write",
+        **{"host": "h1,h2", "port": "77,77", "dbname": "db", "target_session_attrs": "read-write"},
     },
     "postgresql://h1,h2:77/db": {"host": "h1,h2", "port": ",77", "dbname": "db"},
-    "postgresql+psycopg2://sam:a#b%25c%2F%3A@h/db": {
-        "host": "h",
-        "user": "sam",
-        "password": "a#b%c/:",
-        "dbname": "db",
-    },
-    "postgresql+psycopg://sam@[::1]:77/db?options=-cfoo%3Dbar": {
-        "host": "::1",
-        "port": "77",
-        "user": "sam",
-        "dbname": "db",
-        "options": "-cfoo=bar",
-    },
+    "postgresql+psycopg2://sam:a#b%25c%2F%3A@h/db": LOGIN | {"host": "h", "password": "a#b%c/:"},
+    "postgresql+psycopg://sam@[::1]:77/db?options=-cfoo%3Dbar": LOGIN
+    | {"host": "::1", "port": "77", "options": "-cfoo=bar"},
     "postgresql:///db": {"dbname": "db"},
     "postgresql://h/d%20%C3%A9%2F%25b": {"host": "h", "dbname": "d é/%b"},
     "postgresql://": {},
@@ -147,39 +130,30 @@ def test_every_session_sends_utf8_whatever_the_environment_says(
             assert cursor.fetchone() == (16, "Nguyễn Núñez")
 
 
-def test_a_database_that_is_not_utf8_is_refused_with_the_command_to_use(empty_database_url: str) -> None:
-    name = f"{DatabaseURL.parse(empty_database_url).parts['dbname']}_latin1"
-    administrator = psycopg2.connect(empty_database_url)
-    administrator.autocommit = True
-    with administrator.cursor() as cursor:
-        cursor.execute(
-            f"create database {name} encoding 'LATIN1' template template0 locale_provider libc locale 'C'"
-        )
-        url = with_database(empty_database_url, name)
-        try:
-            message = r"stores text as LATIN1.* createdb --encoding=UTF8 --template=template0"
-            with pytest.raises(WarehouseError, match=message):
-                engine.migrate(engine.connect(url))
-            with pytest.raises(WarehouseError, match=message):
-                prepare_dagster_storage(url)
-        finally:
-            cursor.execute(f"drop database {name} with (force)")
-    administrator.close()
+def test_a_database_that_is_not_utf8_is_refused_with_the_command_to_use(postgres: EmbeddedPostgres) -> None:
+    latin1 = "encoding 'LATIN1' template template0 locale_provider libc locale 'C'"
+    _admin(postgres, f"create database only_latin1 {latin1}")
+    url = with_database(postgres.url, "only_latin1")
+    try:
+        for prepare in (prepare_dagster_storage, lambda url: engine.migrate(engine.connect(url))):
+            with pytest.raises(
+                WarehouseError, match=r"stores text as LATIN1.* createdb --encoding=UTF8 --template=template0"
+            ):
+                prepare(url)
+    finally:
+        _admin(postgres, "drop database only_latin1 with (force)")
 
 
 @pytest.mark.parametrize(
-    ("url", "hosts"),
+    ("place", "hosts"),
     [
-        ("postgresql:///samegoal", []),
-        ("postgresql:///samegoal?host=/var/run/postgresql", []),
-        ("postgresql://sam@localhost/samegoal", []),
-        ("postgresql://sam@127.0.0.1:5433/samegoal", []),
-        ("postgresql://sam@[::1]/samegoal", []),
-        ("postgresql://sam@db.example/samegoal", ["db.example"]),
-        ("postgresql://sam@db.example/samegoal?sslmode=require", ["db.example"]),
-        ("postgresql://sam@localhost,10.1.1.1/samegoal", ["10.1.1.1"]),
-        ("postgresql://sam@db.example/samegoal?sslmode=verify-full", []),
+        *((local, []) for local in ("/samegoal", "sam@localhost/samegoal", "sam@127.0.0.1:5433/samegoal")),
+        *((local, []) for local in ("/samegoal?host=/var/run/postgresql", "sam@[::1]/samegoal")),
+        ("sam@db.example/samegoal", ["db.example"]),
+        ("sam@db.example/samegoal?sslmode=require", ["db.example"]),
+        ("sam@localhost,10.1.1.1/samegoal", ["10.1.1.1"]),
+        ("sam@db.example/samegoal?sslmode=verify-full", []),
     ],
 )
-def test_a_remote_server_whose_certificate_is_not_checked_is_named(url, hosts):
-    assert DatabaseURL.parse(url).unverified_hosts == hosts
+def test_a_remote_server_whose_certificate_is_not_checked_is_named(place, hosts):
+    assert DatabaseURL.parse(f"postgresql://{place}").unverified_hosts == hosts

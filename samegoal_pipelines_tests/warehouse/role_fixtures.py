@@ -49,12 +49,9 @@ def two_districts(module_database_url: str, tmp_path_factory: pytest.TempPathFac
 def fill(warehouse: sa.Engine, home: Path) -> None:
     registry = Registry(warehouse, SecretCipher(home, None))
     for number, district in enumerate((OURS, THEIRS), start=1):
+        credentials = {"client_key": "key", "client_secret": f"secret of {district}"}
         registry.add(
-            id=district,
-            name=f"{district} schools",
-            base_url=f"https://{district}.example.org/api",
-            client_key="key",
-            client_secret=f"secret of {district}",
+            id=district, name=district, base_url=f"https://{district}.example.org/api", **credentials
         )
         ana, ben = (
             student(100 * number + n, last_name=f"of {district}", parents={n: {"email": f"{district}@x"}})
@@ -125,15 +122,9 @@ def name_district(connection: sa.Connection, named: str) -> None:
 
 def relations(engine: sa.Engine, kinds: str = "rvmfp") -> list[str]:
     """Tables and views of the schema."""
-    return [
-        name
-        for (name,) in rows(
-            engine,
-            "select relname from pg_class where relnamespace = 'samegoal'::regnamespace"
-            " and relkind::text = any (:kinds) order by 1",
-            kinds=list(kinds),
-        )
-    ]
+    query = "select relname from pg_class where relnamespace = 'samegoal'::regnamespace"
+    query += " and relkind::text = any (:kinds) order by 1"
+    return [name for (name,) in rows(engine, query, kinds=list(kinds))]
 
 
 def guarded(engine: sa.Engine, kinds: str = "r") -> list[str]:

@@ -140,7 +140,8 @@ def test_a_query_of_the_page_answers_the_reader(ask, heading, parameters, expect
 
 def test_one_transaction_reads_a_students_details(ask, module_database_url):
     url = role_url(module_database_url, Role.READER, as_login=True)
-    with sa.create_engine(url, isolation_level="AUTOCOMMIT").connect() as connection:
+    reader = warehouse_engine.connect(url).execution_options(isolation_level="AUTOCOMMIT")
+    with reader.connect() as connection:
         for statement in QUERIES["One student's Details"].replace(":student_id", "1").split(";"):
             if statement.strip():
                 answered = connection.exec_driver_sql(statement)

@@ -1,6 +1,7 @@
 """Over random nights, the history says what full copies of each night would say."""
 
 import random
+from collections import Counter
 from datetime import date, timedelta
 from typing import Any
 
@@ -8,9 +9,12 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.tables.vocabulary import DEPARTURES
+from samegoal_pipelines.warehouse.snapshots import last_published
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
+    Tried,
     absences,
+    attempts,
     publish_night,
     rows,
     snapshot,
@@ -26,13 +30,19 @@ CURRENT = {
     "student_demographics": "select student_id, first_name, building from {source}",
     "parent_demographics": "select student_id, parent_id, rank from {source}",
 }
+STATUSES = ("ENROLLED", "PRE-ENROLLED", "GRADUATED", "INACTIVE")
+WRITTEN_AGAIN = """
+    select from {source} as ended join {source} as begun
+    on begun.student_id = ended.student_id and begun.valid_from = ended.valid_to
+    and begun.row_hash = ended.row_hash
+"""
 EVERYBODY = range(1, 11)
 
 
 def somebody(draw: random.Random, student_id: int) -> dict[str, Any]:
     return student(
         student_id,
-        status=draw.choice(["ENROLLED", "INACTIVE"]),
+        status=draw.choice(STATUSES),
         first_name=draw.choice(["Ana", "", None]),
         building=draw.choice(["Elm", "Oak"]),
         parents={n: {"rank": draw.choice([1, 2, None])} for n in range(10, 13) if draw.random() < 0.4},
@@ -150,7 +160,12 @@ def test_history_changes_and_as_of_agree_with_full_copies(warehouse, seed, night
             (n, before[n]["student_number"], before[n]["status"], absent.get(n, "no rows in Qmlativ"))
             for n in sorted({*before} - {*now})
         ]
+        assert Tried(**vars(last_published(warehouse, "grand-bend"))) == published
         assert published.students == len(now)
+        by_status = Counter(one["status"] for one in now.values())
+        assert [getattr(published, status.lower().replace("-", "_")) for status in STATUSES] == [
+            by_status[status] for status in STATUSES
+        ]
         assert published.added == len(now.keys() - replaced.keys())
         assert published.removed == len(replaced.keys() - now.keys())
         since = changes_between(replaced, now)
@@ -171,3 +186,8 @@ def test_history_changes_and_as_of_agree_with_full_copies(warehouse, seed, night
         before = students
     total = rows(warehouse, "select count(*) from samegoal.student_changes")
     assert total == [(sum(len(found.changes(one)) for one in copies),)]
+    for name in CURRENT:  # a row is written again only where it differs
+        assert rows(warehouse, WRITTEN_AGAIN.format(source=f"samegoal.{name}_history")) == []
+    runs = Counter(attempts(warehouse, "snapshot_date", "state"))
+    assert {date: runs[date, "published"] for date, _ in runs} == {day(night): 1 for night in copies}
+    assert {state for _, state in runs} == {"published", "superseded"}

@@ -25,9 +25,8 @@ from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.errors import LateRunError, WarehouseError
 from samegoal_pipelines_tests.forking import forking
 from samegoal_pipelines_tests.warehouse.factories import (
-    NIGHT,
     STARTED,
-    publish,
+    publish_night,
     rows,
     snapshot,
     student,
@@ -63,14 +62,9 @@ def content(number: int) -> SnapshotTables:
 
 
 def publish_number(engine: sa.Engine, number: int, district_id: str, run_id: str, late: int = 0) -> None:
-    publish(
-        engine,
-        district_id=district_id,
-        snapshot_date=NIGHT + timedelta(days=number // RERUNS),
-        snapshot=content(number),
-        run_id=run_id,
-        started_at=STARTED + timedelta(minutes=number, seconds=late),
-    )
+    started = STARTED + timedelta(minutes=number, seconds=late)
+    whose = {"district_id": district_id, "run_id": run_id, "started_at": started}
+    publish_night(engine, number // RERUNS, content(number), **whose)
 
 
 def everything_of(engine: sa.Engine, district_id: str) -> Contents:
@@ -79,17 +73,17 @@ def everything_of(engine: sa.Engine, district_id: str) -> Contents:
     Left out are names of runs, moments, and runs that another one has superseded.
     """
     apart = ["district_id", "snapshot_id", "run_id", "started_at", "published_at"]
+    query = """
+        select count(*), coalesce(sum(hashtextextended((to_jsonb(t) - :apart)::text, 0)), 0)
+        from samegoal.{} as t
+        where district_id = :district and to_jsonb(t) ->> 'state' is distinct from 'superseded'
+    """
+    of = {"apart": apart, "district": district_id}
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
-        found = {}
-        for table in guarded(engine):
-            query = f"""
-                select count(*), coalesce(sum(hashtextextended((to_jsonb(t) - :apart)::text, 0)), 0)
-                from samegoal.{table} as t
-                where district_id = :district and to_jsonb(t) ->> 'state' is distinct from 'superseded'
-            """
-            row = connection.execute(sa.text(query), {"apart": apart, "district": district_id}).one()
-            found[table] = (row[0], row[1])
-        return found
+        return {
+            table: tuple(connection.execute(sa.text(query.format(table)), of).one())
+            for table in guarded(engine)
+        }
 
 
 def published_undisturbed(engine: sa.Engine, number: int) -> Contents:

@@ -50,9 +50,7 @@ def test_an_older_night_is_refused(warehouse):
 def test_a_run_that_was_overtaken_cannot_publish(warehouse):
     """A run that hung until a second run of the night was done must not put older rows in its place."""
     publish_night(warehouse, 0, snapshot(ANA), run_id="second")
-    with pytest.raises(
-        LateRunError, match="run second, which began later, has published the night 2026-09-01"
-    ):
+    with pytest.raises(LateRunError, match="run second, which began later, has published the night 2026-09"):
         publish_night(warehouse, 0, snapshot(BEN), started_at=STARTED)
     assert published_students(warehouse) == [(1,)]
 
@@ -71,9 +69,7 @@ def test_a_second_writer_waits_and_then_says_so(warehouse, monkeypatch):
         assert entered.wait(120)
     with monkeypatch.context() as impatient:
         impatient.setattr(warehouse_engine, "LOCK_SECONDS", 1)
-        with pytest.raises(
-            SnapshotInProgressError, match="another run has been publishing this district for 1 s"
-        ):
+        with pytest.raises(SnapshotInProgressError, match=r"another run has been publishing .* for 1 s"):
             publish_night(warehouse, 0, snapshot(BEN))
     publish_night(warehouse, 0, snapshot(BEN), district_id="riverside")  # not in anybody's way
     leave.set()
@@ -134,13 +130,11 @@ def test_the_same_run_may_publish_again_after_an_unknown_commit(warehouse):
 def erase(engine: sa.Engine, moment: str) -> None:
     """Leave the mark that erasing the district at this moment leaves, and take its registration away."""
     with engine.begin() as connection:
-        connection.execute(sa.text("delete from samegoal.districts"))
-        connection.execute(
-            sa.text(
-                "insert into samegoal.erasures (district_id, erased_at, erased_by, rows_erased)"
-                " values ('grand-bend', :moment, 'mvega', '{}')"
-            ),
-            {"moment": moment},
+        connection.exec_driver_sql("delete from samegoal.districts")
+        connection.exec_driver_sql(
+            "insert into samegoal.erasures (district_id, erased_at, erased_by, rows_erased)"
+            " values ('grand-bend', %s, 'mvega', '{}')",
+            (moment,),
         )
 
 

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psycopg2
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -20,6 +19,7 @@ from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.errors import WarehouseError, WarehouseUnavailableError
 from samegoal_pipelines.warehouse.roles import Role, role_url
 from samegoal_pipelines.warehouse.snapshots import last_attempts
+from samegoal_pipelines_tests.conftest import _admin
 from samegoal_pipelines_tests.databases import with_database
 from samegoal_pipelines_tests.warehouse.factories import publish_night, rows, snapshot, student
 from samegoal_pipelines_tests.warehouse.role_fixtures import fill, login
@@ -160,15 +160,10 @@ Customer = Callable[..., sa.Engine]
 @pytest.fixture
 def customer(server: EmbeddedPostgres) -> Iterator[Customer]:
     """A customer's database `warehouse`, whose login `pipeline` has what the administrator gave it."""
-    engines: list[sa.Engine] = []
 
     def administrate(*statements: str) -> None:
-        connection = psycopg2.connect(with_database(server.url, "postgres"))
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-        connection.close()
+        for statement in statements:
+            _admin(server, statement)
 
     def prepare(*given: str, login: str = "login") -> sa.Engine:
         administrate(
@@ -178,8 +173,7 @@ def customer(server: EmbeddedPostgres) -> Iterator[Customer]:
             "grant create on database warehouse to pipeline",
         )
         url = with_database(server.url, "warehouse").replace("//postgres@", "//pipeline@")
-        engines.append(warehouse_engine.connect(url))
-        return engines[-1]
+        return warehouse_engine.connect(url)
 
     forget = (
         "drop database if exists warehouse with (force)",
@@ -187,8 +181,6 @@ def customer(server: EmbeddedPostgres) -> Iterator[Customer]:
     )
     administrate(*forget)  # the embedded server has made them, to let people log in
     yield prepare
-    for engine in engines:
-        engine.dispose()
     administrate(*forget)
 
 

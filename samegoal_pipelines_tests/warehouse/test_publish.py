@@ -4,13 +4,12 @@ from datetime import timedelta
 
 import pandas as pd
 import pytest
-import sqlalchemy as sa
 
 from samegoal_pipelines.tables.catalog import VIEW_COLUMNS
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.warehouse.errors import UnfitSnapshotError, WarehouseError
 from samegoal_pipelines.warehouse.rows import content_of
-from samegoal_pipelines.warehouse.snapshots import Counts, find_attempt, last_published
+from samegoal_pipelines.warehouse.snapshots import find_attempt
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     every_byte,
@@ -25,30 +24,6 @@ from samegoal_pipelines_tests.warehouse.factories import (
 ANA = student(1, first_name="Ana", building="Elm", parents={10: {"rank": 1, "first_name": "Bo"}})
 BEN = student(2, first_name="Ben", status="INACTIVE")
 CAM = student(3, first_name="Cam", status="PRE-ENROLLED", parents={10: {"rank": 2}, 11: {"rank": 1}})
-
-
-def changes(engine: sa.Engine, night: int) -> list[tuple]:
-    return rows(
-        engine,
-        "select student_id, change, old_status, new_status, changed_columns from samegoal.student_changes"
-        " where snapshot_date = :night order by student_id",
-        night=NIGHT + timedelta(days=night),
-    )
-
-
-def status_of(engine: sa.Engine) -> dict[int, str]:
-    return dict(rows(engine, "select student_id, status from samegoal.student_status"))
-
-
-def history(engine: sa.Engine, table: str, column: str) -> list[tuple]:
-    """(student, first night, night after the last, value)"""
-    return [
-        (student_id, (first - NIGHT).days, last and (last - NIGHT).days, value)
-        for student_id, first, last, value in rows(
-            engine,
-            f"select student_id, valid_from, valid_to, {column} from samegoal.{table}_history order by 1, 2",
-        )
-    ]
 
 
 def test_a_changed_student_number_is_recorded_with_the_previous_one(warehouse):
@@ -67,74 +42,6 @@ def test_a_changed_student_number_is_recorded_with_the_previous_one(warehouse):
     assert rows(warehouse, f"{recorded} where snapshot_date = '2026-09-03'") == [
         (1, "demographics", "A", None)
     ]
-
-
-def test_the_first_snapshot_is_what_readers_see_and_is_counted(warehouse):
-    published = publish_night(warehouse, 0, snapshot(ANA, BEN, CAM), run_id="first")
-    counts = {"students": 3, "enrolled": 1, "pre_enrolled": 1, "graduated": 0, "inactive": 1, "added": 3}
-    assert published.counts == Counts(**counts, changed=0, removed=0, carried_over=0)
-    assert rows(
-        warehouse,
-        "select student_id, first_name, building, snapshot_date from samegoal.student_demographics"
-        " order by student_id",
-    ) == [(1, "Ana", "Elm", NIGHT), (2, "Ben", None, NIGHT), (3, "Cam", None, NIGHT)]
-    assert status_of(warehouse) == {1: "ENROLLED", 2: "INACTIVE", 3: "PRE-ENROLLED"}
-    assert changes(warehouse, 0)[1] == (2, "added", None, "INACTIVE", [])
-    attempt = find_attempt(warehouse, "first")
-    assert (attempt.state, attempt.students, attempt.added, attempt.reason) == ("published", 3, 3, None)
-    assert attempt.published_at is not None
-    assert last_published(warehouse, "grand-bend") == attempt
-
-
-def test_a_second_night_writes_only_what_differs_and_says_what_changed(warehouse):
-    publish_night(warehouse, 0, snapshot(ANA, BEN, CAM))
-    tonight = snapshot(
-        {
-            **ANA,
-            "phone": "512-555-0100",
-            "building": "Oak",
-            "parents": {10: {"rank": 1, "first_name": "Bob"}},
-        },
-        {**BEN, "email": "ben@example.org"},
-        {**CAM, "parents": {11: {"rank": 1}}},
-        student(4, first_name="Dee"),
-    )
-    published = publish_night(warehouse, 1, tonight)
-    assert (published.added, published.changed, published.removed) == (1, 3, 0)
-    assert changes(warehouse, 1) == [
-        (1, "status", "ENROLLED", "ENROLLED", ["building", "phone", "parents.first_name"]),
-        (2, "demographics", "INACTIVE", "INACTIVE", ["email"]),
-        (3, "parents", "PRE-ENROLLED", "PRE-ENROLLED", ["parents"]),
-        (4, "added", None, "ENROLLED", []),
-    ]
-    assert history(warehouse, "student_status", "building") == [
-        (1, 0, 1, "Elm"),
-        (1, 1, None, "Oak"),
-        (2, 0, None, None),
-        (3, 0, None, None),
-        (4, 1, None, None),
-    ]
-    assert sorted(
-        history(warehouse, "parent_demographics", "parent_id"), key=lambda row: (row[3], row[:2])
-    ) == [
-        (1, 0, 1, 10),
-        (1, 1, None, 10),
-        (3, 0, 1, 10),  # the parent who is gone
-        (3, 0, None, 11),
-    ]
-
-
-def test_publishing_the_same_night_again_replaces_that_night(warehouse):
-    publish_night(warehouse, 0, snapshot(ANA, BEN))
-    publish_night(warehouse, 1, snapshot({**ANA, "status": "GRADUATED"}, student(5)), run_id="wrong")
-    publish_night(warehouse, 1, snapshot(ANA, {**BEN, "grade": "04"}), run_id="right")
-    assert changes(warehouse, 1) == [(2, "demographics", "INACTIVE", "INACTIVE", ["grade"])]
-    states = rows(
-        warehouse, "select run_id, state from samegoal.snapshots where snapshot_date > :night", night=NIGHT
-    )
-    assert sorted(states) == [("right", "published"), ("wrong", "superseded")]
-    publish_night(warehouse, 1, snapshot(ANA, BEN))
-    assert changes(warehouse, 1) == []
 
 
 def test_publishing_the_same_content_again_leaves_every_byte_and_row_where_it_was(warehouse):

@@ -1,16 +1,15 @@
 """The URLs for psql and other tools: they act as the role, and a reader's transaction sees one night."""
 
-import subprocess
-
 import psycopg2
 import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.postgres.server import installed_programs, release_all
+from samegoal_pipelines.postgres.server import release_all
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.roles import Role, role_url
+from samegoal_pipelines_tests.databases import ask
 from samegoal_pipelines_tests.warehouse.factories import publish_night, snapshot, student
 
 ISOLATION = {
@@ -19,16 +18,6 @@ ISOLATION = {
     Role.OPERATOR: "repeatable read",
     Role.READER: "repeatable read",
 }
-
-
-def ask(url: str, query: str) -> list[tuple]:
-    connection = psycopg2.connect(url)
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute(query)
-            return cursor.fetchall()
-    finally:
-        connection.close()
 
 
 @pytest.mark.parametrize("as_login", [True, False])
@@ -73,18 +62,6 @@ def test_options_that_the_url_had_before_still_hold(module_database_url):
     assert found == [("samegoal_reader", "4321ms", "nightly look")]
 
 
-def test_psql_takes_the_url_as_it_is(module_database_url):
-    url = role_url(module_database_url, Role.READER, as_login=False)
-    query = "select current_user, current_setting('transaction_isolation')"
-    done = subprocess.run(
-        [installed_programs() / "psql", url, "--no-psqlrc", "-Atc", query],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == "samegoal_reader|repeatable read"
-
-
 def test_a_deployments_url_logs_in_as_the_role_on_its_own_postgres_alone(
     postgres, module_database_url, tmp_path
 ):
@@ -92,6 +69,7 @@ def test_a_deployments_url_logs_in_as_the_role_on_its_own_postgres_alone(
     who = "select session_user, current_user"
     assert ask(configured.role_url(Role.OPERATOR), who) == [("postgres", "samegoal_operator")]
     configured.warehouse.dispose()
+    assert list(tmp_path.iterdir()) == []
     own = Deployment(Settings(home=postgres.folder.parent))
     assert ask(own.role_url(Role.OPERATOR), who) == [("samegoal_operator", "samegoal_operator")]
     own.warehouse.dispose()

@@ -13,24 +13,22 @@ STUDENTS = 400
 NIGHTS = 37  # each with the changes of ten
 CHANGED = 10 * 0.005
 ADDRESS = {"street": "1234 North Main Street", "city": "Grand Bend", "state": "TX", "zip": "77001-1234"}
-SCHOOL = {"building": "Grand Bend Elementary School", "building_reporting_id": "012345101", "grade": "04"}
-CONTACT = {"phone": "(281) 555-0100", "email": "student1234@example.org", "home_language": "Spanish"}
+STUDENT = {
+    **{"building": "Grand Bend Elementary School", "building_reporting_id": "012345101", "grade": "04"},
+    **{"phone": "(281) 555-0100", "email": "student1234@example.org", "home_language": "Spanish"},
+}
 MOTHER = {"relationship": "Mother", "cell_phone": "(281) 555-0100", "email": "parent1234@example.org"}
 
 
 def district() -> SnapshotTables:
     """Students with two parents each, and as much in each row as in a real district."""
+
+    def named(n: int, **facts: str) -> dict[str, str]:
+        return {"first_name": f"First{n}", "last_name": f"Lastname{n}", **ADDRESS, **facts}
+
     return snapshot(
         *(
-            student(
-                n,
-                **SCHOOL,
-                **CONTACT,
-                **ADDRESS,
-                first_name=f"First{n}",
-                last_name=f"Lastname{n}",
-                parents={2 * n + side: {**MOTHER, **ADDRESS, "first_name": f"First{n}"} for side in (0, 1)},
-            )
+            student(n, **named(n, **STUDENT), parents={2 * n + side: named(n, **MOTHER) for side in (0, 1)})
             for n in range(STUDENTS)
         )
     )

@@ -51,8 +51,8 @@ def published(warehouse: sa.Engine) -> sa.Engine:
     return warehouse
 
 
-def replace(engine: sa.Engine, listed: pd.DataFrame, district_id: str = "grand-bend") -> None:
-    publish_worklist(engine, listed, district_id=district_id, snapshot_date=NIGHT)
+def replace(engine: sa.Engine, *items: dict[str, Any], district_id: str = "grand-bend") -> None:
+    publish_worklist(engine, worklist(*items), district_id=district_id, snapshot_date=NIGHT)
 
 
 def students(engine: sa.Engine, district_id: str = "grand-bend") -> list[int | None]:
@@ -62,14 +62,10 @@ def students(engine: sa.Engine, district_id: str = "grand-bend") -> list[int | N
 def test_what_was_written_is_read_in_its_order(published):
     strange = 'Dr. "King", Jr.\nAcademy'
     school = {"building": strange, "building_reporting_id": "001"}
-    replace(published, worklist(item(7, 3, **school), item(None, None), item(1, 9, TIE)))
+    replace(published, item(7, 3, **school), item(None, None), item(1, 9, TIE))
     first, second, third = read_worklist(published)
-    assert dict(first._mapping) == {
-        "district_id": "grand-bend",
-        "snapshot_date": NIGHT,
-        **item(7, 3, **school),
-        "line": 1,
-    }
+    written = {"district_id": "grand-bend", "snapshot_date": NIGHT, **item(7, 3, **school), "line": 1}
+    assert dict(first._mapping) == written
     assert (second.student_id, second.student_number, second.enrollment_id) == (None, None, None)
     assert third.problem == TIE
     in_product = warehouse_worklist.read_worklist(published, "grand-bend")
@@ -77,39 +73,39 @@ def test_what_was_written_is_read_in_its_order(published):
 
 
 def test_a_list_takes_the_place_of_the_districts_own_last_one(published):
-    replace(published, worklist(item(1, 1), item(2, 2)))
-    replace(published, worklist(item(1, 1)), district_id="riverside")
-    replace(published, worklist(item(2, 2), item(3, 3)))
+    replace(published, item(1, 1), item(2, 2))
+    replace(published, item(1, 1), district_id="riverside")
+    replace(published, item(2, 2), item(3, 3))
     assert students(published) == [2, 3]
-    replace(published, worklist())
+    replace(published)
     assert (students(published), students(published, "riverside")) == ([], [1])
 
 
 def test_the_same_problem_twice_is_refused_without_quoting_it_and_the_list_stays(published):
-    replace(published, worklist(item(1, 1)))
+    replace(published, item(1, 1))
     with pytest.raises(WarehouseError) as refused:
-        replace(published, worklist(item(None, None), item(None, None)))
+        replace(published, item(None, None), item(None, None))
     assert "2024" not in str(refused.value)
     assert students(published) == [1]
 
 
 def test_a_frame_of_other_columns_or_types_is_refused_without_quoting_it(published):
-    with pytest.raises(UnfitSnapshotError, match="the columns must be student_id, student_number"):
-        replace(published, worklist(item(1, 1)).drop(columns="fix"))
-    ids_as_text = worklist(item(1, 1)).assign(
-        student_id=pd.arrays.ArrowExtensionArray(pa.array(["Ana"], pa.string()))
-    )
-    with pytest.raises(UnfitSnapshotError, match=r"registrar_worklist.student_id: not all values") as refused:
-        replace(published, ids_as_text)
-    assert "Ana" not in str(refused.value)
+    other_columns = worklist(item(1, 1)).drop(columns="fix")
+    ids_as_text = worklist(item(1, 1)).assign(student_id=pd.array(["Ana"], pd.ArrowDtype(pa.string())))
+    for frame, message in (
+        (other_columns, "the columns must be student_id, student_number"),
+        (ids_as_text, r"registrar_worklist.student_id: not all values"),
+    ):
+        with pytest.raises(UnfitSnapshotError, match=message) as refused:
+            publish_worklist(published, frame, district_id="grand-bend", snapshot_date=NIGHT)
+        assert "Ana" not in str(refused.value)
 
 
 def list_night(engine: sa.Engine, night: int, student_id: int, **further: Any) -> bool:
     """Offer a list with this student; whether it was taken. Days are counted from the first night."""
-    tonight = NIGHT + timedelta(days=night)
-    listed = worklist(item(student_id, 1))
+    tonight = {"district_id": "grand-bend", "snapshot_date": NIGHT + timedelta(days=night)}
     try:
-        publish_worklist(engine, listed, district_id="grand-bend", snapshot_date=tonight, **further)
+        publish_worklist(engine, worklist(item(student_id, 1)), **tonight, **further)
     except LateRunError:
         return False
     return True

@@ -81,8 +81,8 @@ def release_night(
     run = RunIdentity(
         held.district_id, held.snapshot_date, run_id or f"release-{number}", began, held.landed_run_id
     )
-    read = held.enrollment_rows, held.quarantined, held.notes
-    content = content_of(SnapshotPayload(what, None, None, None, *read)._replace(**further))
+    read: dict[str, Any] = {"enrollment_rows": held.enrollment_rows, "quarantined": held.quarantined}
+    content = content_of(SnapshotPayload(what, **read, notes=tuple(held.notes), **further))
     return release(engine, run, content, released_by="mvega", reason="the school has closed")
 
 
@@ -120,11 +120,9 @@ def snapshot(*students: Mapping[str, Any], carried_over: frozenset[int] = frozen
     ]
     decided = {"reason": "current_enrollment", "first_day": NIGHT}
     status = [{"enrollment_id": one["student_id"], **decided, **one} for one in students]
-    frames = (
-        frame_from(rows, history.declared.arrow_types)
-        for history, rows in ((STATUS, status), (STUDENTS, students), (PARENTS, parents))
-    )
-    return SnapshotTables(*frames, carried_over)
+    written = (STATUS, status), (STUDENTS, students), (PARENTS, parents)
+    frames = [frame_from(rows, history.declared.arrow_types) for history, rows in written]
+    return SnapshotTables(frames[0], frames[1], frames[2], carried_over)
 
 
 def publish_night(engine: sa.Engine, night: int, what: SnapshotTables, **further: Any) -> Tried:

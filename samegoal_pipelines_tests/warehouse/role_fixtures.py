@@ -49,9 +49,12 @@ def two_districts(module_database_url: str, tmp_path_factory: pytest.TempPathFac
 def fill(warehouse: sa.Engine, home: Path) -> None:
     registry = Registry(warehouse, SecretCipher(home, None))
     for number, district in enumerate((OURS, THEIRS), start=1):
-        credentials = {"client_key": "key", "client_secret": f"secret of {district}"}
         registry.add(
-            id=district, name=district, base_url=f"https://{district}.example.org/api", **credentials
+            id=district,
+            name=district,
+            base_url=f"https://{district}.example.org/api",
+            client_key="key",
+            client_secret=f"secret of {district}",
         )
         ana, ben = (
             student(100 * number + n, last_name=f"of {district}", parents={n: {"email": f"{district}@x"}})

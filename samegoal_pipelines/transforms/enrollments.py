@@ -5,7 +5,7 @@ cannot be relied on). The three add up to the rows that came, apart from repeats
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import NamedTuple
 
@@ -109,12 +109,15 @@ def window_start(today: date) -> date:
     return date(today.year - 1, today.month, day)
 
 
-def rows_of_students(raw: Mapping[str, pd.DataFrame], students: Collection[int]) -> dict[str, pd.DataFrame]:
+def rows_of_students(
+    raw: Mapping[str, pd.DataFrame], students: Sequence[int] | np.ndarray
+) -> dict[str, pd.DataFrame]:
     """`raw_enrollments` with only the rows of these students, and those that contradict one of theirs."""
     entries = raw["EntryWithdrawal"]
-    theirs = entries["StudentID"].isin(students)
-    same_id = entries["EntryWithdrawalID"].isin(entries.loc[theirs, "EntryWithdrawalID"].dropna())
-    return {**raw, "EntryWithdrawal": entries[theirs | same_id].reset_index(drop=True)}
+    columns = columns_of(entries[["EntryWithdrawalID", "StudentID"]])
+    keys, theirs = ids(columns["EntryWithdrawalID"]), np.isin(ids(columns["StudentID"]), students)
+    wanted = theirs | np.isin(keys, keys[theirs])
+    return {**raw, "EntryWithdrawal": entries.loc[wanted].reset_index(drop=True)}
 
 
 def collapse_repeats(entries: pd.DataFrame) -> tuple[pd.DataFrame, int]:

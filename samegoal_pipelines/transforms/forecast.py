@@ -70,6 +70,6 @@ def _turning_days(filtered: FilteredEnrollments, today: int, horizon: int) -> tu
 
 def _statuses(raw: Mapping[str, pd.DataFrame], students: np.ndarray, today: date) -> dict[int, str | None]:
     """The statuses of these students."""
-    statuses, uncertain = statuses_of(rows_of_students(raw, students.tolist()), today)
+    statuses, uncertain = statuses_of(rows_of_students(raw, students), today)
     known = dict(zip(statuses["student_id"].tolist(), statuses["status"].tolist(), strict=True))
     return known | dict.fromkeys(uncertain["student_id"].tolist(), UNCERTAIN_STATUS)

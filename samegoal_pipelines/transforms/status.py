@@ -105,14 +105,14 @@ def _reasons(when: np.ndarray, has_past: np.ndarray, code: pa.Array) -> np.ndarr
 
 def _uncertain_students(excluded: pd.DataFrame, enrolled: np.ndarray) -> pd.DataFrame:
     """The students whom quarantined rows leave in doubt, with those rows' reasons."""
-    rows = excluded.loc[excluded["reason"].isin(UNCERTAIN), ["student_id", "reason"]].dropna()
+    rows = excluded.loc[excluded["reason"].isin(UNCERTAIN) & excluded["student_id"].notna()]
     if len(rows):
-        rows = rows[~rows["student_id"].isin(enrolled)].drop_duplicates()
-    rows = rows.assign(place=rows["reason"].map(UNCERTAIN.index)).sort_values(["student_id", "place"])
-    reasons = rows.groupby("student_id")["reason"].agg(",".join)
+        rows = rows[~rows["student_id"].isin(enrolled)]
+    reasons: dict[int, set[str]] = {}
+    for student, reason in zip(rows["student_id"].tolist(), rows["reason"].tolist(), strict=True):
+        reasons.setdefault(student, set()).add(reason)
+    students = sorted(reasons)
+    in_words = [",".join(sorted(reasons[student], key=UNCERTAIN.index)) for student in students]
     return frame_of(
-        {
-            "student_id": pa.array(reasons.index, pa.int64()),
-            "reasons": pa.array(reasons, pa.string()),
-        }
+        {"student_id": pa.array(students, pa.int64()), "reasons": pa.array(in_words, pa.string())}
     )

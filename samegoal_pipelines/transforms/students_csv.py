@@ -221,13 +221,10 @@ def compare(rows: Iterable[Mapping[str, Any]], file: StudentsFile) -> Comparison
 
 
 def _alike(column: str, tonight: Any, there: Any) -> bool:
-    """Whether two cells say the same. SameGoal knows several ways to write a gender and a date."""
-    ours, theirs = _text(column, tonight), _text(column, there)
+    """Whether two cells say the same. SameGoal knows several ways to write a gender and a status."""
+    ours, theirs = ("" if cell is None else str(cell).strip() for cell in (tonight, there))
+    if column == GENDER and {ours, theirs} <= GENDERS:
+        return ours[0].upper() == theirs[0].upper()
+    if column == STATUS:
+        ours, theirs = ours.replace("-", "_"), theirs.replace("-", "_")
     return theirs in (ours, f"'{ours}")  # `export` writes an apostrophe before what looks like a formula
-
-
-def _text(column: str, cell: Any) -> str:
-    text = "" if cell is None else str(cell).strip()
-    if column == GENDER and text in GENDERS:
-        return text[0].upper()
-    return text.replace("-", "_") if column == STATUS else text

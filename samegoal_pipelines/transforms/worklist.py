@@ -202,11 +202,11 @@ def _possible_duplicates(raw_students: Mapping[str, pd.DataFrame], statuses: pd.
     people = records.merge(names, on="NameID", how="left", validate="many_to_one")
     shared: dict[int, list[str]] = {}
     for what, columns in _IDENTITY.items():
-        known = people.dropna(subset=columns)
-        keys = known[columns].astype(_TEXT).apply(lambda values: values.str.strip().str.casefold())
+        keys = people[columns].dropna().astype(_TEXT)
+        keys = keys.apply(lambda values: values.str.strip().str.casefold())
         keys = keys[(keys != "").all(axis=1)]
         keys = keys[keys.duplicated(keep=False)]
-        for _, group in known["StudentID"].loc[keys.index].groupby([keys[name] for name in columns]):
+        for _, group in people["StudentID"].loc[keys.index].groupby([keys[name] for name in columns]):
             for student in group:
                 others = ", ".join(str(other) for other in group if other != student)
                 shared.setdefault(int(student), []).append(f"same {what} as StudentID {others}")

@@ -189,7 +189,8 @@ class QmlativClient:
 
         token = self._credentials.token()
         answer = ask()
-        if token.accepted and _refuses_token(answer):
+        # A fresh token may be one that the token server gave out before, and run out at once.
+        if _says_expired(answer) or (token.accepted and answer.status == 401):
             token = self._credentials.token(refused=token)
             answer = ask()
         if answer.status not in (401, 403):
@@ -207,13 +208,13 @@ def _is_allowed(coming: Future[Answer]) -> bool:
     return True
 
 
-def _refuses_token(answer: Answer) -> bool:
-    return answer.status == 401 or (answer.status == 403 and b"token has expired" in answer.body.lower())
+def _says_expired(answer: Answer) -> bool:
+    return answer.status in (401, 403) and b"token has expired" in answer.body.lower()
 
 
 def _refusal(answer: Answer, where: str, entity_id: int | None) -> QmlativError:
     """The error for a status other than 200. It does not quote the answer."""
-    if _refuses_token(answer):
+    if answer.status == 401 or _says_expired(answer):
         return InvalidCredentialsError(f"Qmlativ refuses the token (HTTP {answer.status})", where)
     if answer.status == 403 and answer.is_html:
         return BlockedByFirewallError(where)

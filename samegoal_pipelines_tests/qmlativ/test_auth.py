@@ -90,13 +90,25 @@ def test_a_token_that_expires_or_is_forgotten_in_mid_read_is_renewed_once(refusa
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_fresh_token_that_is_refused_costs_one_token_call_and_a_clear_line(status):
+def test_a_fresh_token_that_expires_before_its_first_use_is_renewed(status):
+    """As one that the token server gave out before, and keeps until it runs out."""
     tokens = Tokens(Reply(status, EXPIRED))
+    tokens.valid_from = 2
+    assert read_ids(tokens)[0] == [1, 2, 3, 4]
+    assert tokens.given == 2
+
+
+@pytest.mark.parametrize(
+    ("refusal", "calls"), [(Reply(401), 1), (Reply(401, EXPIRED), 2), (Reply(403, EXPIRED), 2)]
+)
+def test_a_fresh_token_that_is_refused_costs_two_token_calls_at_most_and_a_clear_line(refusal, calls):
+    tokens = Tokens(refusal)
     tokens.valid_from = 99
     said, *_ = failure(tokens, InvalidCredentialsError, QmlativClient.identity)
-    assert tokens.given == 1
+    assert tokens.given == calls
     assert said == (
-        f"GetSystemMetadata: Qmlativ refuses the token (HTTP {status}); " + InvalidCredentialsError.next_step
+        f"GetSystemMetadata: Qmlativ refuses the token (HTTP {refusal.status}); "
+        + InvalidCredentialsError.next_step
     )
 
 

@@ -281,8 +281,7 @@ def test_after_a_night_its_rows_are_told_and_none_is_counted(source, tmp_path):
     sizes = {entry.size for entry in source.server.traffic.requests(object="Student/Student", kind="list")}
     assert sizes == {1}
 
-    found, steps = source.verify(district, landing=landing, count_rows=True)
-    assert steps["rows"].outcome == "counted just now"
+    found, _ = source.verify(district, landing=landing, count_rows=True)
     assert rows_of(found)["Student/Student"] == 90
 
 
@@ -362,10 +361,8 @@ def test_the_expiry_is_told_in_time(source):
         assert next_step in steps["expiry"].next_step
         assert bool(steps["expiry"].next_step) == bool(next_step)
 
-
-def test_a_date_that_is_assumed_is_said_to_be_one(source):
-    district = replace(source.register(expires=date(2026, 10, 21)), expiration="assumed")
-    _, steps = source.verify(district)
+    assumed = replace(district, expires=date(2026, 10, 21), expiration="assumed")
+    _, steps = source.verify(assumed)
     assert steps["expiry"].outcome == "2026-10-21 (assumed), in 20 days"
     assert steps["expiry"].next_step.startswith(
         "the date is assumed: record the expiration that Qmlativ shows: samegoal-pipelines districts set "

@@ -18,10 +18,8 @@ import psycopg2
 import pytest
 
 from samegoal_pipelines.postgres import server
-from samegoal_pipelines.postgres.databases import prepare_dagster_storage
 from samegoal_pipelines.postgres.errors import PostgresNotStartedError
 from samegoal_pipelines.postgres.server import EmbeddedPostgres
-from samegoal_pipelines.postgres.url import DatabaseURL
 from samegoal_pipelines_tests.databases import ask
 
 PROGRAM = """
@@ -238,10 +236,3 @@ def test_a_copy_of_postgres_that_does_not_run_is_replaced(only_root_can_enter: P
     library = next(broken.parents[2].glob(f"{server.PACKAGE}.libs/libpq-*"))
     library.unlink()
     assert server.run_as(account, server.programs(account, data) / "initdb", "--version").returncode == 0
-
-
-def test_dagsters_schema_is_made_once(empty_database_url: str) -> None:
-    for _ in range(2):
-        url = prepare_dagster_storage(empty_database_url)
-    assert ask(empty_database_url, "select count(*) from pg_namespace where nspname = 'dagster'") == [(1,)]
-    assert ask(DatabaseURL.parse(url).libpq, "show search_path") == [("dagster",)]

@@ -106,7 +106,8 @@ def test_psql_sqlalchemy_and_dagster_reach_the_same_database(awkward_url: str) -
     )
     assert tuple(psql.stdout.strip().split("|")) == expected
 
-    storage = DagsterPostgresStorage(prepare_dagster_storage(awkward_url))
+    prepare_dagster_storage(awkward_url)
+    storage = DagsterPostgresStorage(prepare_dagster_storage(awkward_url))  # as every later start does
     with storage.run_storage.connect() as connection:
         assert connection.execute(sa.text(question)).one() == expected
         assert connection.scalar(sa.text("show search_path")) == "dagster"

@@ -132,12 +132,6 @@ def test_sessions_run_in_utc_and_say_who_they_are(warehouse):
         assert connection.scalar(sa.text("show application_name")) == "samegoal-pipelines"
 
 
-def test_a_database_that_cannot_be_reached_is_said_in_plain_words():
-    engine = warehouse_engine.connect("postgresql://nobody@127.0.0.1:1/nowhere")
-    with pytest.raises(WarehouseUnavailableError, match="no connection to Postgres"):
-        warehouse_engine.migrate(engine)
-
-
 # -- on a server that is not ours: by logins that are no superusers, and over rows that are there --
 
 

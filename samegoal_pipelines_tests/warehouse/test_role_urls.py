@@ -46,15 +46,6 @@ def test_a_readers_url_shows_one_night_however_many_statements_there_are(warehou
     assert seen == [("Elm", "2026-09-01")] * 2
 
 
-def test_a_configured_url_keeps_its_login_and_what_else_it_says():
-    url = "postgresql+psycopg2://sam:p%40ss%2F@db.example.org:5433/warehouse"
-    url += "?sslmode=require&options=-cfoo%3Dbar"
-    assert role_url(url, Role.WRITER, as_login=False) == (
-        "postgresql://sam:p%40ss%2F@db.example.org:5433/warehouse"
-        "?sslmode=require&client_encoding=utf8&options=-cfoo%3Dbar%20-crole%3Dsamegoal_writer"
-    )
-
-
 def test_options_that_the_url_had_before_still_hold(module_database_url):
     url = f"{module_database_url}&options=-cstatement_timeout%3D4321%20-capplication_name%3Dnightly%5C%20look"
     settings = "current_setting('statement_timeout'), current_setting('application_name')"

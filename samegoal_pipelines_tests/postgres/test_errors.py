@@ -23,11 +23,7 @@ REFUSALS = [
     ("42501", 'permission denied for database "warehouse"', "may not connect to this database; grant it"),
     ("53300", "sorry, too many clients already", "no connection left; raise max_connections"),
     ("53300", 'too many connections for role "sam"', "no connection left"),
-    (
-        "28000",
-        'no pg_hba.conf entry for host "::1", user "sam"',
-        "pg_hba.conf of Postgres allows .*; add",
-    ),
+    ("28000", 'no pg_hba.conf entry for host "::1", user "sam"', "pg_hba.conf of Postgres allows .*; add"),
     ("08P01", "unsupported startup parameter: options", "a connection pooler .* name Postgres itself"),
     ("08P01", "unsupported startup parameter in options: search_path", "a connection pooler"),
     ("28P01", "Passwort-Authentifizierung für »sam« fehlgeschlagen", "not in English; see the server's log"),

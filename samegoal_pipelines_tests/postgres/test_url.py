@@ -25,7 +25,7 @@ PARTS: dict[str, dict[str, str]] = {
     "postgresql://%2Fvar%2Frun%2Fpostgresql/db": {"host": "/var/run/postgresql", "dbname": "db"},
     "postgres://sam:p%40ss@h1:54,h2:55/db": LOGIN | {"host": "h1,h2", "port": "54,55", "password": "p@ss"},
     "postgresql://h1,h2/db?target_session_attrs=read-write&port=77": {
-        **{"host": "h1,h2", "port": "77,77", "dbname": "db", "target_session_attrs": "read-write"},
+        **{"host": "h1,h2", "port": "77,77", "dbname": "db", "target_session_attrs": "read-write"}
     },
     "postgresql://h1,h2:77/db": {"host": "h1,h2", "port": ",77", "dbname": "db"},
     "postgresql+psycopg2://sam:a#b%25c%2F%3A@h/db": LOGIN | {"host": "h", "password": "a#b%c/:"},

@@ -123,10 +123,10 @@ def name_district(connection: sa.Connection, named: str) -> None:
     connection.execute(sa.text("select set_config('samegoal.district_id', :named, true)"), {"named": named})
 
 
-def relations(engine: sa.Engine, kinds: str = "rvmfp") -> list[str]:
+def relations(engine: sa.Engine, kinds: str = "rvmfp", where: str = "true") -> list[str]:
     """Tables and views of the schema."""
     query = "select relname from pg_class where relnamespace = 'samegoal'::regnamespace"
-    query += " and relkind::text = any (:kinds) order by 1"
+    query += f" and relkind::text = any (:kinds) and ({where}) order by 1"
     return [name for (name,) in rows(engine, query, kinds=list(kinds))]
 
 

@@ -506,9 +506,8 @@ def publish(engine: sa.Engine, *nights: tuple[int, int], **gate: Any) -> Tried:
 
 def families(unreachable: int, changed: int) -> SnapshotTables:
     """40 students, of whom so many have no contact left, and so many another first name."""
-    contacts = {
-        n: {"city": "Austin"} if n <= unreachable else {"email": "x@example.org"} for n in range(1, 41)
-    }
+    reached, not_reached = {"email": "x@example.org"}, {"city": "Austin"}
+    contacts = {n: not_reached if n <= unreachable else reached for n in range(1, 41)}
     names = {n: "Ben" if n <= changed else "Ana" for n in contacts}
     return snapshot(*(student(n, first_name=names[n], parents={n: contacts[n]}) for n in contacts))
 

@@ -24,13 +24,7 @@ from samegoal_pipelines.transforms.snapshot import SnapshotTables
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.errors import LateRunError, WarehouseError
 from samegoal_pipelines_tests.forking import forking
-from samegoal_pipelines_tests.warehouse.factories import (
-    STARTED,
-    publish_night,
-    rows,
-    snapshot,
-    student,
-)
+from samegoal_pipelines_tests.warehouse.factories import STARTED, publish_night, rows, snapshot, student
 from samegoal_pipelines_tests.warehouse.role_fixtures import guarded
 
 OURS, UNDISTURBED = "grand-bend", "riverside"

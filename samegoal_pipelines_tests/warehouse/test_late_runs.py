@@ -9,10 +9,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.warehouse import diff
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.engine import as_writer, take_role
-from samegoal_pipelines.warehouse.errors import (
-    LateRunError,
-    SnapshotInProgressError,
-)
+from samegoal_pipelines.warehouse.errors import LateRunError, SnapshotInProgressError
 from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines.warehouse.snapshots import last_attempts
 from samegoal_pipelines_tests.reporting.factories import register

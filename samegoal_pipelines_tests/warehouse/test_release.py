@@ -13,10 +13,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.transforms.snapshot import SnapshotTables
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.engine import as_writer
-from samegoal_pipelines.warehouse.errors import (
-    ReleaseRefusedError,
-    WarehouseError,
-)
+from samegoal_pipelines.warehouse.errors import ReleaseRefusedError, WarehouseError
 from samegoal_pipelines.warehouse.publishing import find_held
 from samegoal_pipelines.warehouse.snapshots import Snapshot, find_attempt, last_published
 from samegoal_pipelines_tests.warehouse.factories import (

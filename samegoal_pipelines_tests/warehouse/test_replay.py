@@ -13,10 +13,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.tables.sql import SCHEMA
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload, SnapshotTables
 from samegoal_pipelines.warehouse import engine as warehouse_engine
-from samegoal_pipelines.warehouse.errors import (
-    ReleaseRefusedError,
-    SnapshotInProgressError,
-)
+from samegoal_pipelines.warehouse.errors import ReleaseRefusedError, SnapshotInProgressError
 from samegoal_pipelines.warehouse.publishing import find_held
 from samegoal_pipelines.warehouse.replay import Difference, Replayed, Transition, find_nights, replay
 from samegoal_pipelines.warehouse.roles import Role

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.tables.sql import SCHEMA
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload, SnapshotTables
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.errors import ReleaseRefusedError, SnapshotInProgressError
@@ -100,17 +99,10 @@ def replay_from(
 def everything(engine: sa.Engine, district_id: str = "grand-bend") -> dict[str, list[tuple[Any, ...]]]:
     """All that the warehouse says of a district's students, but for which district and which run."""
     found = stored(engine, district_id, (*STORED, *VIEWS))
-    found["snapshots"] = rows(
-        engine,
-        f"select snapshot_date, {COUNTS} from {SCHEMA}.snapshots "
-        "where district_id = :id and state = 'published' order by 1",
-        id=district_id,
-    )
-    found["hash"] = rows(
-        engine,
-        f"select snapshot_date, content_hash from {SCHEMA}.current_snapshots where district_id = :id",
-        id=district_id,
-    )
+    published = f"select snapshot_date, {COUNTS} from samegoal.snapshots where state = 'published'"
+    found["snapshots"] = rows(engine, f"{published} and district_id = :id order by 1", id=district_id)
+    current = "select snapshot_date, content_hash from samegoal.current_snapshots where district_id = :id"
+    found["hash"] = rows(engine, current, id=district_id)
     return found
 
 
@@ -244,11 +236,10 @@ def test_a_replayed_night_keeps_its_row_and_notes_the_last_replay(three_nights):
     replay_from(three_nights, 0, NEW.__getitem__)
     replay_from(three_nights, 0, OLD.__getitem__)
     assert rows(three_nights, query) == before
-    assert rows(
-        three_nights,
-        "select notes, enrollment_rows, quarantined from samegoal.snapshots "
-        "where district_id = 'grand-bend' order by snapshot_date",
-    ) == [([], None, None), *[(["a note", "replayed by run again"], 8, 1)] * 2]
+    noted = "select notes, enrollment_rows, quarantined from samegoal.snapshots"
+    noted += " where district_id = 'grand-bend' order by snapshot_date"
+    replayed = ["a note", "replayed by run again"], 8, 1
+    assert rows(three_nights, noted) == [([], None, None), replayed, replayed]
 
 
 def test_a_login_that_is_no_superuser_may_replay(three_nights):

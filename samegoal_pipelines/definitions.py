@@ -3,8 +3,6 @@
 Tests call `build_defs` with their own deployment.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterable, Sequence
 from multiprocessing import parent_process

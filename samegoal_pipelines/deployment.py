@@ -4,8 +4,6 @@ Dagster's resources and the terminal share it, so both act on the same state. Ea
 use: a command that needs no Postgres does not start one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cached_property
 

@@ -5,8 +5,6 @@ override them. The run's failure, the row in `snapshots`, alerts and terminal ou
 fields, never from a parsed message.
 """
 
-from __future__ import annotations
-
 import re
 from enum import StrEnum
 

@@ -8,8 +8,6 @@ one of them is confidential. So `555-0101` and `(512) 555-0101` are the same num
 not clearly a number may be any number.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection
 

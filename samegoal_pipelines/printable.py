@@ -1,7 +1,5 @@
 """Text that is safe to print on one line: names from Qmlativ, lists, counts of days."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 NOTHING = "–"

@@ -4,8 +4,6 @@ Only the entry points (`cli`, `defs`) read settings. Every other package gets wh
 that tests can use other values. Nothing here starts a server or opens a connection.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 import pwd

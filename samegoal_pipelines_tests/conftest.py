@@ -3,8 +3,6 @@
 The server is one for the whole run, also of several pytest-xdist workers, and stops with the last of them.
 """
 
-from __future__ import annotations
-
 import fcntl
 import gc
 import os

@@ -1,7 +1,5 @@
 """Processes forked from one that has imported the product: they start in 0.1 s and can be killed."""
 
-from __future__ import annotations
-
 import multiprocessing
 
 forking = multiprocessing.get_context("forkserver")

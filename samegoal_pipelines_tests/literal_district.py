@@ -1,7 +1,5 @@
 """Districts of literal rows, of which a test gives those that matter."""
 
-from __future__ import annotations
-
 import datetime as dt
 import re
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Districts large enough for the gate to look at shares of them, and edits of many enrollments at once."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from datetime import date
 from typing import Any, cast

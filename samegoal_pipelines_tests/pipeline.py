@@ -1,7 +1,5 @@
 """A deployment of its own for each test: database, home, a served sandbox, registered districts."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext

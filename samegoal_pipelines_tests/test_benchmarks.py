@@ -1,7 +1,5 @@
 """The benchmarks name functions of the product, which may move."""
 
-from __future__ import annotations
-
 import pkgutil
 
 import pytest

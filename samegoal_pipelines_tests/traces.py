@@ -1,7 +1,5 @@
 """Looking for a text in every place where it must not stand."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Collection, Iterable
 from pathlib import Path

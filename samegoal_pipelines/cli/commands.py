@@ -1,7 +1,5 @@
 """What commands share: how they are declared, the types of their options, and how they end."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time

@@ -3,8 +3,6 @@
 The commands themselves are in the other modules of this package.
 """
 
-from __future__ import annotations
-
 import io
 import logging
 import os

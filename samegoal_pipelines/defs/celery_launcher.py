@@ -8,8 +8,6 @@ A worker holds a lease (`warehouse.leases`) while it executes a run. The launche
 workers, because Celery's remote control needs a broker that can broadcast, which Postgres cannot.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Mapping
 from typing import Any, Self

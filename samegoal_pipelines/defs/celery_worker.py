@@ -4,8 +4,6 @@ A worker imports the code once and forks a process per slot. It reads the same e
 process of the pipeline and keeps nothing on its disk.
 """
 
-from __future__ import annotations
-
 import functools
 import gc
 import importlib

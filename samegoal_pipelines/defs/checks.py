@@ -4,8 +4,6 @@ A failed check is a warning (WARN) if a registrar or Qmlativ's administrator sho
 if a field was withdrawn since the last night. No check holds a snapshot.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import dagster as dg

@@ -11,8 +11,6 @@ use says what broke and what depends on it. Run those tests first when you raise
 - `LeanStorage`: a run stores half of Dagster's events with half of its statements, on pooled connections.
 """
 
-from __future__ import annotations
-
 import gc
 import select
 from collections.abc import Callable, Mapping

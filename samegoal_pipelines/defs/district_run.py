@@ -4,8 +4,6 @@ No asset reads the clock for a date. `today` is the run's tag, or else the distr
 first used. A run executes in one process, so all its assets see the same date.
 """
 
-from __future__ import annotations
-
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import cached_property

@@ -4,8 +4,6 @@ Every failure names the district, the step and what to do. It contains no value 
 unforeseen exception is dropped.
 """
 
-from __future__ import annotations
-
 import random
 import traceback
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The gate in Dagster: its check with the numbers, and how to release. `transforms.gate` decides."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode

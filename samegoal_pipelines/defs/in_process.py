@@ -5,8 +5,6 @@ Dagster monitors the runs that its daemon launched, including re-executions of a
 holds a lease while it executes a run, and a run without its lease is closed here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

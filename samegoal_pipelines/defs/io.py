@@ -5,8 +5,6 @@ files of the same district and night, unless Qmlativ was read again since, so th
 published.
 """
 
-from __future__ import annotations
-
 import dagster as dg
 import pandas as pd
 

@@ -4,8 +4,6 @@ They belong to an asset's definition, because they are the same for every distri
 fill the event log. Dagster's UI does not show the lineage, so a column's description says what it is made of.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The UI's metadata of a materialization, from counts: rows in and out, dropped rows, the cost of reading."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any

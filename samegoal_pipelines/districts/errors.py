@@ -1,7 +1,5 @@
 """What can be wrong with a district's registration or its stored secret, by meaning."""
 
-from __future__ import annotations
-
 from samegoal_pipelines.errors import Kind, PipelineError
 
 

@@ -1,7 +1,5 @@
 """What is known of an Integration Access's expiration, and when to warn. Qmlativ's default is one year."""
 
-from __future__ import annotations
-
 from datetime import date
 from typing import Any, Literal
 

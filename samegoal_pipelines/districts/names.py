@@ -1,7 +1,5 @@
 """Valid district ids (for paths and SQL), names (for people) and contacts."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 

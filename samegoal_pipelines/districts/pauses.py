@@ -4,8 +4,6 @@ A district has one pause, from one night to another, both inclusive, by its own 
 paused district.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime

@@ -3,8 +3,6 @@
 Each question becomes one row of the answer. A question that depends on a failed one is not asked.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace

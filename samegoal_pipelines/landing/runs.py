@@ -1,7 +1,5 @@
 """One run's landed assets, which run's assets a snapshot was made from, and what the gate asks of them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass

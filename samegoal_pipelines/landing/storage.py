@@ -4,8 +4,6 @@ This module hides the differences that fsspec leaves: S3's library raises errors
 creates a missing bucket when it should create a folder.
 """
 
-from __future__ import annotations
-
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress

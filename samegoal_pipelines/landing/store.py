@@ -9,8 +9,6 @@ night wins. The manifest holds the SHA-256 of every file, and every file names i
 and table, so no other file can take its place. Paths contain ids and dates only, never a person's data.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Collection, Mapping

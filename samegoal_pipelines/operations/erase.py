@@ -10,8 +10,6 @@ without personal data stays, so that later nights drop the student right after r
 The rows come first, in one transaction. If an erasure is interrupted, a second call does the rest.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext

@@ -4,8 +4,6 @@ An answer holds ids, dates, codes, schools and the student number that was asked
 and no SQL lives here.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """Forecast a district's statuses from the landed rows of the published night."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 

@@ -1,7 +1,5 @@
 """List the students whom a held snapshot would change if it were released, without names."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from datetime import date
 

@@ -1,7 +1,5 @@
 """Hide published contacts as soon as a district is set to withhold them."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import pandas as pd

@@ -4,8 +4,6 @@ These runs use the same jobs, assets and instance as the schedule. They skip the
 process costs more than a small district's night.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date

@@ -1,7 +1,5 @@
 """The schema for Dagster's storage, and the check of every new session."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import psycopg2

@@ -4,8 +4,6 @@ Postgres quotes row values in its messages ("Key (student_number)=(…)"). Only 
 driver's error into ours: it drops the text and keeps the SQLSTATE.
 """
 
-from __future__ import annotations
-
 import re
 
 import psycopg2

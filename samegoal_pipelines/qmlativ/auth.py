@@ -3,8 +3,6 @@
 A token is used until Qmlativ refuses it, whatever lifetime it came with. The client recognizes that.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import re

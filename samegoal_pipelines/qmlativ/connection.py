@@ -3,8 +3,6 @@
 A source may only have a public address: of its URL, and of what the URL's host resolves to.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import re
 from dataclasses import dataclass

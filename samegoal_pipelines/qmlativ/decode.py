@@ -5,8 +5,6 @@ by value: invalid JSON is refused, and a value of the wrong type becomes null an
 `Unreadable`. A text that is too long also becomes null, and only its length is kept.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import json
 import math

@@ -3,8 +3,6 @@
 No message contains a value from a row, a token, a secret, a URL or a response body.
 """
 
-from __future__ import annotations
-
 from samegoal_pipelines.errors import Kind, PipelineError
 
 GRANT = "grant it in the Integration Access in Qmlativ"

@@ -1,7 +1,5 @@
 """Read all of one object for one school year: walk and merge the pages, and read again if they do not fit."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence

@@ -7,8 +7,6 @@ lost row's key is between the last key of one page and the first key of the next
 these gaps finds it. That is one small request per object, or none if the keys have no gaps.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple

@@ -6,8 +6,6 @@ redirect a request elsewhere.
     {"Objects": [...], "Paging": {"Next": "/Custom/1/Enrollment/EntryWithdrawal/2/10000"}}
 """
 
-from __future__ import annotations
-
 import json
 import re
 import threading

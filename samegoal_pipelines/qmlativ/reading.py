@@ -4,8 +4,6 @@ Staff and vendors share Qmlativ's objects with students and guardians, and their
 object is read is in `client`, and the objects are declared in `tables`.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait

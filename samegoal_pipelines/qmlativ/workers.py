@@ -4,8 +4,6 @@ Answers are decoded in separate threads, so that no connection waits for a core.
 by priority, not in order of arrival, because the longest listing decides how long a night takes.
 """
 
-from __future__ import annotations
-
 import itertools
 import os
 import threading

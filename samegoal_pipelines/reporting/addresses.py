@@ -4,8 +4,6 @@ An address is a secret, so errors and records name it by its service and positio
 What to send, and whether it was sent before, is decided in `alerts`.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import re

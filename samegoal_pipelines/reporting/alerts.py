@@ -9,8 +9,6 @@ The text is Markdown without student data. An alert names every affected distric
 Districts with the same state, kind and next step are described together.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ It has counts and dates, and nothing about any person. What became of it is reco
 a lock: two runs send one message, and one that could not be sent is tried again after the next night.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 

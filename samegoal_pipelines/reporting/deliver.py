@@ -5,8 +5,6 @@ because a process can be killed at a deadline, and because apprise loads 190 ser
 its log. It only prints fixed words and status codes, never an address, a message or a server's answer.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import re

@@ -4,8 +4,6 @@ The forecast uses the landed rows of each district's published night. A district
 and excluded. Students are counted, never listed.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Names and reasons are the only external texts, and both forms escape them. They 
 takes a second to import, so import this module only to make a page.
 """
 
-from __future__ import annotations
-
 import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The Jinja environment of the page, its Markdown and the alerts: templates and filters."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from functools import cache

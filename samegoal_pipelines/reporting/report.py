@@ -4,8 +4,6 @@ In a trend, a district that was not published on a night counts with what SameGo
 a failed district would look like students who left.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any

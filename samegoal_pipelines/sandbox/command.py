@@ -1,7 +1,5 @@
 """The sandbox as a command: generate districts, serve them, say how to use them, stop on a signal."""
 
-from __future__ import annotations
-
 import datetime as dt
 import os
 import signal

@@ -3,8 +3,6 @@
 Every part of the generator has a stream of its own, so that a change in one part moves no other.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Sequence
 from typing import Any

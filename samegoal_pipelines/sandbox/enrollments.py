@@ -5,8 +5,6 @@ is left out. So the same district can be seen a day later with only the changes 
 enrollments that the status rules name are in it.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Puts a synthetic district together: its town and campuses here, the rest in other modules."""
 
-from __future__ import annotations
-
 import datetime as dt
 import hashlib
 from typing import Any

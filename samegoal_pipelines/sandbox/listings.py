@@ -8,8 +8,6 @@ true nor false, as in SQL. A value is read as the type of its field, whatever th
 connectors ask for a flag with a StringSearchCondition.
 """
 
-from __future__ import annotations
-
 import functools
 import gzip
 import json

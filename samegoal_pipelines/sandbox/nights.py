@@ -4,8 +4,6 @@ Each night has a random stream of its own and changes the tables of the night be
 that night 4 did, and an id never changes its meaning.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 from typing import Any
 

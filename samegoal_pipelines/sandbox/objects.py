@@ -4,8 +4,6 @@ The catalog declares the fields that the pipeline reads; only what a server need
 School years run from 1 July to 30 June. As in Qmlativ, a withdrawal code has another id each year.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -4,8 +4,6 @@ Siblings share a family, and so its guardians, home, last name and attendance zo
 fictional: phone numbers have the exchange 555, and mail domains are reserved ones.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

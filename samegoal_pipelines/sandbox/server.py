@@ -4,8 +4,6 @@ Where the contract leaves it open: objects under another district's base URL are
 GetSystemMetadata answers for the district of the credentials, under any base URL.
 """
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import re

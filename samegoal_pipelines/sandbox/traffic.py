@@ -1,7 +1,5 @@
 """The requests that a sandbox server got, as tests look at them."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager

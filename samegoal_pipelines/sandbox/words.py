@@ -3,8 +3,6 @@
 Accents, apostrophes, hyphens and names of two parts are here on purpose: Texas districts have them.
 """
 
-from __future__ import annotations
-
 
 def _list(text: str) -> list[str]:
     return text.split("|")

@@ -3,8 +3,6 @@
 The contract's version rises when its content changes. A breaking change needs `--new-major`.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The tables of each asset: what it reads and lands, and what is published."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Literal
 

@@ -4,8 +4,6 @@ A check takes the frame or one column and returns a `Mask`, computed by Arrow or
 report shows its name, which says what should be true. Checks of every table are in `validation`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from functools import reduce

@@ -1,7 +1,5 @@
 """The parts of a declaration: columns with their sources, tables, and Qmlativ's objects. Plain data only."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """The data dictionary, `docs/tables.md`: every table that we publish, record, land or read."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 from samegoal_pipelines.tables import catalog

@@ -1,7 +1,5 @@
 """Tables of enrollments and statuses: what Qmlativ gives, what counts, and each student's status."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from samegoal_pipelines.tables.declaration import (

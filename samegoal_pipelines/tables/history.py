@@ -4,8 +4,6 @@ This module derives from the declarations: the SQLAlchemy tables, and the DDL of
 `student_details`, and the functions that show a past night. Access is in warehouse/migrations/access.sql.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 To add a limit, add a row to `LIMITS` and count its numerator in `warehouse.gate_metrics`.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

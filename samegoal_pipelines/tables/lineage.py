@@ -7,8 +7,6 @@ value from all sources. A path of the asset leads to the first step's object. A 
 field of the asset's main one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from functools import cache
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Students and parents: what Qmlativ gives about them and how to reach them, and what is published."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from samegoal_pipelines.tables.declaration import (

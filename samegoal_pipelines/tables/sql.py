@@ -1,7 +1,5 @@
 """The building blocks of the warehouse's SQLAlchemy tables: their metadata, and kinds of columns."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import partial
 from typing import Any

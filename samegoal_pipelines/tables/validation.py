@@ -1,7 +1,5 @@
 """Check a frame against its declaration; the report names columns, checks and counts, never a value."""
 
-from __future__ import annotations
-
 from functools import cache, partial, reduce
 from typing import TypeAlias
 

@@ -4,8 +4,6 @@ The initial migration creates them from this metadata. The history tables are de
 table with a district's data begins with `district_id`, so that one policy protects them all.
 """
 
-from __future__ import annotations
-
 import sqlalchemy as sa
 
 from samegoal_pipelines.tables import history, sql  # noqa: F401 - history completes the metadata

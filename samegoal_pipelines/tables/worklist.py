@@ -3,8 +3,6 @@
 Qmlativ shows an EntryWithdrawal at `ENTITY_YEAR`, named as in the integration's documentation.
 """
 
-from __future__ import annotations
-
 from samegoal_pipelines.tables.declaration import integer, table, text
 from samegoal_pipelines.tables.vocabulary import ENTITY_YEAR, QUARANTINED, UNCERTAIN
 

@@ -3,8 +3,6 @@
 The markers are stored in `warehouse.student_erasures`.
 """
 
-from __future__ import annotations
-
 import hmac
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

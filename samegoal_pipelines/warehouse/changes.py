@@ -1,7 +1,5 @@
 """Queries of the past: what changed from night to night, and what was published about a student."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, fields, replace

@@ -1,7 +1,5 @@
 """Compare a live warehouse with the data contract (`tables.contract`), as the reader role."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa

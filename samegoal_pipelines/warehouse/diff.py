@@ -6,8 +6,6 @@ two. Lookups use keys that the client knows, because Postgres has no statistics 
 just loaded and would choose bad plans.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Record who took data or a secret out of the warehouse with a command, and when."""
 
-from __future__ import annotations
-
 from datetime import date
 from typing import Literal
 

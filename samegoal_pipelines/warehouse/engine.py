@@ -1,7 +1,5 @@
 """Connections to the warehouse: the engine, transactions in a role, locks, and automatic migrations."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

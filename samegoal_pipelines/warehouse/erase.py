@@ -5,8 +5,6 @@ erasure of a district is recorded here, and that of a student in `student_erasur
 partition are erased in `operations`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 import sqlalchemy as sa

@@ -3,8 +3,6 @@
 The layout is in `transforms.students_csv`. `parents.csv` has the columns of the view `parent_demographics`.
 """
 
-from __future__ import annotations
-
 import csv
 import errno
 import os

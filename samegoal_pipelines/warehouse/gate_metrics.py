@@ -3,8 +3,6 @@
 This queries the temporary tables that `diff` has filled, so the cost depends on the difference only.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -5,8 +5,6 @@ slower night, and no false change appears. Equal rows must have equal hashes on 
 version of the libraries, so only wrapping 64-bit integer arithmetic is used.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 from typing import Any

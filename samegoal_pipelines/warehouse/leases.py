@@ -1,7 +1,5 @@
 """Leases of runs: advisory locks of Postgres sessions, which end with the process or host that runs them."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress

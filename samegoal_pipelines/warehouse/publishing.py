@@ -5,8 +5,6 @@ held is landed between two sessions. A release is for one night, and only valid 
 was compared with is published.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date

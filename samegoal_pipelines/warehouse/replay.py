@@ -4,8 +4,6 @@ Only published nights are replayed. The rows of `snapshots` stay, with new count
 There is no gate, because a person asks for the replay and can preview it.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

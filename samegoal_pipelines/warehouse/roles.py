@@ -1,7 +1,5 @@
 """The warehouse's roles, which the migrations create, and a URL for tools to act as one."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 import sqlalchemy as sa

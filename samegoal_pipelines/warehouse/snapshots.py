@@ -1,7 +1,5 @@
 """The table `snapshots`: one record per attempted snapshot. The rows are in the history tables."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime

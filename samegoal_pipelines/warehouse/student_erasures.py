@@ -4,8 +4,6 @@ The marker has keyed hashes of StudentID and student number, so that a later nig
 drops the rows. Whoever can read the key can test a StudentID, so only the pipeline reads the table.
 """
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager

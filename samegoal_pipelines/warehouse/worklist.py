@@ -1,7 +1,5 @@
 """The stored registrar's worklist: the current one of each district, always replaced as a whole."""
 
-from __future__ import annotations
-
 from datetime import date
 from typing import Any
 

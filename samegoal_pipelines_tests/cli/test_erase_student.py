@@ -1,7 +1,5 @@
 """One student's end: nothing of the person is left, and no later night brings the person back."""
 
-from __future__ import annotations
-
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta

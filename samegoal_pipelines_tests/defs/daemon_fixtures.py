@@ -4,8 +4,6 @@ The schedule asks every quarter of an hour. Nobody waits for the next one: the s
 that had been a quarter of an hour ago, so that the daemon makes up for the last one at once.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The sensor night_alert: one message through real servers, and a check that is red for late districts."""
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """What goes wrong at night: one clear line, last night's rows untouched, other districts publish."""
 
-from __future__ import annotations
-
 from datetime import date
 
 import dagster as dg

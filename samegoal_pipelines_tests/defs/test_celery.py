@@ -1,7 +1,5 @@
 """Districts' runs on a real Celery worker, with Postgres as its broker."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the asset checks say, in plain words and in counts only."""
 
-from __future__ import annotations
-
 import json
 from datetime import date, timedelta
 

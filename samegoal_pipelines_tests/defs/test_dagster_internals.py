@@ -3,8 +3,6 @@
 A failure says what broke and what depends on it. The tests of nights show the rest.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

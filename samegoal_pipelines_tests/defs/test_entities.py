@@ -1,7 +1,5 @@
 """Nights of a district whose Integration Access includes two of five entities."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import dagster as dg

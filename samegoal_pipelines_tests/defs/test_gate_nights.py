@@ -1,7 +1,5 @@
 """Nights that the gate holds, and nights that it lets pass, from Qmlativ to the views."""
 
-from __future__ import annotations
-
 import shutil
 from datetime import date
 

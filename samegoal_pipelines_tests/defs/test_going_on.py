@@ -1,7 +1,5 @@
 """A run that goes on from where another one failed mixes no two readings and shows nothing withheld since."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import dagster as dg

@@ -1,7 +1,5 @@
 """Ed-Fi's public sample district, if it is beside the project, publishes whole."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 from typing import Any

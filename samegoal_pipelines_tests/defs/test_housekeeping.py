@@ -1,7 +1,5 @@
 """Once a day the landing is pruned to the nights that are kept."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial

@@ -1,7 +1,5 @@
 """Runs of commands that were killed are closed, and no others."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from contextlib import nullcontext

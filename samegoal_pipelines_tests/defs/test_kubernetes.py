@@ -3,8 +3,6 @@
 The stub takes the Job; the Job's own command then runs here, as its pod would run it.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

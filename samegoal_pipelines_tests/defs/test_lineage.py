@@ -1,7 +1,5 @@
 """What Dagster is told of columns: valid, complete, and readable without Dagster's API."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import pytest

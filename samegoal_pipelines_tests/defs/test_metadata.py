@@ -1,7 +1,5 @@
 """What the UI shows of a district's snapshots: tonight's statuses, and the last nights."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import count

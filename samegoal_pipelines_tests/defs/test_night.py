@@ -1,7 +1,5 @@
 """One district's night, from Qmlativ to the views, through a real Dagster run."""
 
-from __future__ import annotations
-
 from datetime import date
 
 from samegoal_pipelines.sandbox import Sandbox

@@ -1,7 +1,5 @@
 """A scheduled night through the real daemon: everybody who is due, nobody else, nobody twice."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """Qmlativ answers only for now: a run that comes late, or comes again, stamps no other night on its rows."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo

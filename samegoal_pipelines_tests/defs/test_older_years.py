@@ -1,7 +1,5 @@
 """Students who left an older school year (one before the previous) within the past year."""
 
-from __future__ import annotations
-
 from datetime import date
 
 import pytest

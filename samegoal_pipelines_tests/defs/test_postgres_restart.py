@@ -1,7 +1,5 @@
 """Postgres is restarted in the middle of a night, with the warehouse and with Dagster's own record in it."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator

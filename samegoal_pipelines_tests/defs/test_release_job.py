@@ -1,7 +1,5 @@
 """Releasing a held night: exactly what was held, on somebody's word, and for that night only."""
 
-from __future__ import annotations
-
 import shutil
 from datetime import date
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Replaying a district's nights from the landing, as a Dagster run."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The report of all districts: once per night, when the night is over, also after a restart."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from datetime import date, datetime, timedelta

@@ -3,8 +3,6 @@
 The runs are as the daemon would start them: without a terminal that waits for them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

@@ -1,7 +1,5 @@
 """What a night's run costs Dagster's storage: events and statements, counted rather than timed."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager

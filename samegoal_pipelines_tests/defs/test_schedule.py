@@ -1,7 +1,5 @@
 """The schedule starts each active district once per local night, whatever the clocks do."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta

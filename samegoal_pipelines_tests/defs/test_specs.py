@@ -3,8 +3,6 @@
 Renew it with: python -m samegoal_pipelines_tests.defs.test_specs
 """
 
-from __future__ import annotations
-
 from difflib import unified_diff
 from pathlib import Path
 from typing import Any

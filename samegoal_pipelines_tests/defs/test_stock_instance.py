@@ -1,7 +1,5 @@
 """A night on Dagster's own storage and queue, set up as Dagster's public Helm chart writes dagster.yaml."""
 
-from __future__ import annotations
-
 import dagster as dg
 import pytest
 import yaml

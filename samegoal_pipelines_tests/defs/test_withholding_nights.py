@@ -1,7 +1,5 @@
 """Whose contacts a district publishes, night by night: by default nobody's that are withheld."""
 
-from __future__ import annotations
-
 from datetime import date
 
 import pytest

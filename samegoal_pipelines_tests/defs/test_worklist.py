@@ -1,7 +1,5 @@
 """The registrar's worklist after a night: in the warehouse by school, in the UI by number."""
 
-from __future__ import annotations
-
 from datetime import date, timedelta
 
 import pytest

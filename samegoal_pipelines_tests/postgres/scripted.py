@@ -1,7 +1,5 @@
 """A Postgres that answers every login as a test tells it to: a refusal, or a closed connection."""
 
-from __future__ import annotations
-
 import socket
 import struct
 import threading

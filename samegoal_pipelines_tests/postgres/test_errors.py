@@ -1,7 +1,5 @@
 """Why a connection was not made, told apart; and only "nobody answers" is worth another try."""
 
-from __future__ import annotations
-
 import re
 
 import psycopg2

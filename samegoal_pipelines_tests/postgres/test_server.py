@@ -1,7 +1,5 @@
 """The embedded Postgres is there for whoever needs it, and goes when nobody does."""
 
-from __future__ import annotations
-
 import importlib.machinery
 import importlib.util
 import os

@@ -1,7 +1,5 @@
 """One database URL means the same to psql, SQLAlchemy and Dagster, or is refused by name."""
 
-from __future__ import annotations
-
 import io
 import subprocess
 

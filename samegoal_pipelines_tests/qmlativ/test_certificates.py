@@ -1,7 +1,5 @@
 """Who answers is not whom the address names: nothing is said to it, neither the secret nor anything else."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime as dt
 import ssl

@@ -1,7 +1,5 @@
 """Districts and attempts for tests of reports and alerts, as the pipeline would have left them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import count

@@ -1,7 +1,5 @@
 """Servers that alerts are sent to: a real SMTP server, and HTTP servers as strict as the chat services."""
 
-from __future__ import annotations
-
 import json
 import socket
 import ssl

@@ -1,7 +1,5 @@
 """A message arrives at each kind of address, or an error says why not, without a secret."""
 
-from __future__ import annotations
-
 import json
 import logging
 

@@ -1,7 +1,5 @@
 """Somebody is told once of each trouble, in words that say what to do, whatever restarts or fails."""
 
-from __future__ import annotations
-
 import threading
 from datetime import datetime, timedelta
 

@@ -1,7 +1,5 @@
 """A district's contact is told once that setup is complete, in a mail without anything about any person."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import timedelta
 from threading import Event, Thread

@@ -1,7 +1,5 @@
 """The forecast and the gate agree: a night that is said to be held is held, and no other is."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta

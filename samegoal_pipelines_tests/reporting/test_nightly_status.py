@@ -1,7 +1,5 @@
 """The board says what became of a night in every district, and nothing that it cannot know."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any

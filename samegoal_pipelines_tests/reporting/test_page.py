@@ -1,7 +1,5 @@
 """The page shows everything, what is urgent first; whatever a district is called, it stays text."""
 
-from __future__ import annotations
-
 import re
 from base64 import b64encode
 from dataclasses import replace

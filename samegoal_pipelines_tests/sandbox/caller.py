@@ -1,7 +1,5 @@
 """A bare caller of the Custom API: it knows paths and headers, and nothing of the project's client."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

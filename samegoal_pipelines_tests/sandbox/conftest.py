@@ -1,7 +1,5 @@
 """A served sandbox with one literal district, and a caller for it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import date
 

@@ -1,7 +1,5 @@
 """The sandbox as a command: it says where it is, and stops when told to."""
 
-from __future__ import annotations
-
 import re
 import signal
 import socket

@@ -1,7 +1,5 @@
 """Every point of the Custom API contract, as a client meets it."""
 
-from __future__ import annotations
-
 from datetime import date, timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """Faults on request: each makes the server misbehave in one way, for the requests that it matches."""
 
-from __future__ import annotations
-
 import json
 import zlib
 

@@ -1,7 +1,5 @@
 """Synthetic districts: the same from the same seed, and like real ones."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """From night to night a few students change, and everything else stays."""
 
-from __future__ import annotations
-
 from datetime import date, timedelta
 
 import pandas as pd

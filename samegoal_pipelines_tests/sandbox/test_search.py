@@ -1,7 +1,5 @@
 """SearchCondition and SearchSort, of every kind that the client sends."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """The data contract is the one that the declarations make, and its version says what a change means."""
 
-from __future__ import annotations
-
 import copy
 import json
 from collections.abc import Callable

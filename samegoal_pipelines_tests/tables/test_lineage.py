@@ -1,7 +1,5 @@
 """The map of lineage says what the transforms do: tried field by field on a generated district."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from datetime import date
 from functools import cache

@@ -15,7 +15,6 @@ from samegoal_pipelines.warehouse.errors import SnapshotInProgressError
 from samegoal_pipelines_tests.warehouse.factories import (
     every_byte,
     rows,
-    views,
     wait_until_a_session_waits_for_a_lock,
 )
 from samegoal_pipelines_tests.warehouse.role_fixtures import OURS, THEIRS, fill, guarded
@@ -45,7 +44,6 @@ def test_every_row_of_the_district_goes_and_no_other_is_touched(filled):
     assert {name for name, found in every_byte(filled, OURS).items() if found} == {"erasures"}
     assert every_byte(filled, THEIRS) == theirs
     assert erase.count_rows(filled, OURS) == {}
-    assert all(not found for found in views(filled, OURS).values())
 
 
 def test_the_record_has_counts_and_who_and_nothing_of_anybody(filled):

@@ -100,9 +100,7 @@ def test_a_migration_waits_for_another_program_and_for_no_reader(database_url, m
             warehouse_engine.migrate(program)
     with writer.begin() as connection:
         connection.exec_driver_sql(warehouse_engine.LOCK_ROW, ("migrate",))
-        with pytest.raises(
-            WarehouseUnavailableError, match="migrating the warehouse: Postgres gave up waiting"
-        ):
+        with pytest.raises(WarehouseUnavailableError, match="migrating the warehouse: Postgres gave up wait"):
             warehouse_engine.migrate(program)
         connection.execute(sa.text(f"update samegoal.alembic_version set version_num = '{known}'"))
     for engine in (reader, writer, program):
@@ -113,30 +111,26 @@ def test_the_readers_limits_and_its_missing_right_to_temporary_tables_are_in_the
     warehouse = warehouse_engine.connect(empty_database_url)  # a copy of a database has not its rights
     warehouse_engine.migrate(warehouse)
     ((settings,),) = rows(warehouse, "select rolconfig from pg_roles where rolname = 'samegoal_reader'")
-    assert {
-        "statement_timeout=60s",
-        "idle_in_transaction_session_timeout=60s",
-        "temp_file_limit=1GB",
-        "default_transaction_isolation=repeatable read",
-    } <= set(settings)
-    fill_the_disk = "has_database_privilege(rolname, current_database(), 'TEMPORARY')"
-    assert rows(
-        warehouse, f"select rolname from pg_roles where rolname like 'samegoal%' and {fill_the_disk}"
-    ) == [("samegoal_writer",)]
+    timeouts = {"statement_timeout=60s", "idle_in_transaction_session_timeout=60s"}
+    limits = {"temp_file_limit=1GB", "default_transaction_isolation=repeatable read"}
+    assert timeouts | limits <= set(settings)
+    fills_the_disk = "select rolname from pg_roles where rolname like 'samegoal%'"
+    fills_the_disk += " and has_database_privilege(rolname, current_database(), 'TEMPORARY')"
+    assert rows(warehouse, fills_the_disk) == [("samegoal_writer",)]
     warehouse.dispose()
 
 
 def test_sessions_run_in_utc_and_say_who_they_are(warehouse):
-    with warehouse.connect() as connection:
-        assert connection.scalar(sa.text("show timezone")) == "UTC"
-        assert connection.scalar(sa.text("show application_name")) == "samegoal-pipelines"
+    assert rows(warehouse, "show timezone") == [("UTC",)]
+    assert rows(warehouse, "show application_name") == [("samegoal-pipelines",)]
 
 
 # -- on a server that is not ours: by logins that are no superusers, and over rows that are there --
 
 
-BEFOREHAND = "; ".join(f"create role {role}" for role in Role)
+ROLES_MADE = [f"create role {role}" for role in Role]
 TO_THE_LOGIN = "grant samegoal_owner, samegoal_writer, samegoal_operator to pipeline"
+GRANTED = [*ROLES_MADE, TO_THE_LOGIN]
 
 
 @pytest.fixture(scope="module")
@@ -159,13 +153,9 @@ def customer(server: EmbeddedPostgres) -> Iterator[Customer]:
         for statement in statements:
             _admin(server, statement)
 
-    def prepare(*given: str, login: str = "login") -> sa.Engine:
-        administrate(
-            f"create role pipeline {login}",
-            *(statement for line in given for statement in line.split("; ")),
-            "create database warehouse",
-            "grant create on database warehouse to pipeline",
-        )
+    def prepare(login: str, *given: str) -> sa.Engine:
+        made = "create database warehouse", "grant create on database warehouse to pipeline"
+        administrate(f"create role pipeline {login}", *given, *made)
         url = with_database(server.url, "warehouse").replace("//postgres@", "//pipeline@")
         return warehouse_engine.connect(url)
 
@@ -179,22 +169,18 @@ def customer(server: EmbeddedPostgres) -> Iterator[Customer]:
 
 
 LOGINS = {
-    "may make roles": ("login createrole", ()),
-    "may make roles and inherits nothing": ("login createrole noinherit", ()),
-    "finds the roles made": ("login", (BEFOREHAND, TO_THE_LOGIN)),
-    "finds the roles made and inherits nothing": ("login noinherit", (BEFOREHAND, TO_THE_LOGIN)),
-    "may take the roles on and no more": (
-        "login",
-        (BEFOREHAND, f"{TO_THE_LOGIN} with inherit false, set true"),
-    ),
-    "may make roles but found them made": ("login createrole", (BEFOREHAND, TO_THE_LOGIN)),
+    "may make roles": ["login createrole"],
+    "may make roles and inherits nothing": ["login createrole noinherit"],
+    "finds the roles made": ["login", *GRANTED],
+    "finds the roles made and inherits nothing": ["login noinherit", *GRANTED],
+    "may take the roles on": ["login", *ROLES_MADE, f"{TO_THE_LOGIN} with inherit false, set true"],
+    "may make roles but found them made": ["login createrole", *GRANTED],
 }
 
 
 @pytest.mark.parametrize("kind", LOGINS)
 def test_a_login_that_is_no_superuser_migrates_and_publishes(customer, kind):
-    login, given = LOGINS[kind]
-    warehouse = customer(*given, login=login)
+    warehouse = customer(*LOGINS[kind])
     warehouse_engine.migrate(warehouse)
     warehouse_engine.migrate(warehouse)  # looked up as whoever the login is by now
     for district in ("grand-bend", "riverside"):
@@ -202,7 +188,7 @@ def test_a_login_that_is_no_superuser_migrates_and_publishes(customer, kind):
         assert publish_night(warehouse, 1, snapshot(student(1)), district_id=district).removed == 1
     assert {attempt.district_id for attempt in last_attempts(warehouse)} == {"grand-bend", "riverside"}
     assert seen_by(warehouse, Role.OPERATOR) == [("grand-bend", 1), ("riverside", 1)]
-    if "createrole" in login and not given:  # whoever makes the roles may take on the reader as well
+    if len(LOGINS[kind]) == 1:  # whoever makes the roles may take on the reader as well
         assert seen_by(warehouse, Role.READER) == []
 
 
@@ -241,7 +227,7 @@ def test_what_a_later_migration_makes_is_the_owners_and_guarded(
     customer, monkeypatch, later_version, meanwhile
 ):
     """Also if an older program created the tables while this one waited to create them."""
-    warehouse = customer(BEFOREHAND, TO_THE_LOGIN, login="login noinherit")
+    warehouse = customer("login noinherit", *GRANTED)
     warehouse_engine.migrate(warehouse)
     monkeypatch.setattr(warehouse_engine, "MIGRATIONS", later_version)
     if meanwhile:
@@ -255,16 +241,16 @@ def test_what_a_later_migration_makes_is_the_owners_and_guarded(
 def test_a_new_database_has_the_declared_tables_and_skips_the_later_steps(
     customer, monkeypatch, later_version
 ):
-    warehouse = customer(login="login createrole")
+    warehouse = customer("login createrole")
     monkeypatch.setattr(warehouse_engine, "MIGRATIONS", later_version)
     warehouse_engine.migrate(warehouse)
     assert rows(warehouse, "select to_regclass('samegoal.later')") == [(None,)]
     assert publish_night(warehouse, 0, snapshot(student(1))).students == 1
 
 
-@pytest.mark.parametrize("given", [(), (BEFOREHAND,), (BEFOREHAND, "grant samegoal_writer to pipeline")])
+@pytest.mark.parametrize("given", [[], ROLES_MADE, [*ROLES_MADE, "grant samegoal_writer to pipeline"]])
 def test_a_login_without_the_roles_is_told_what_an_administrator_has_to_do(customer, given):
-    warehouse = customer(*given)
+    warehouse = customer("login", *given)
     with pytest.raises(WarehouseError) as caught:
         warehouse_engine.migrate(warehouse)
     assert str(caught.value) == (
@@ -278,7 +264,7 @@ def test_a_login_without_the_roles_is_told_what_an_administrator_has_to_do(custo
 
 def test_publishing_needs_no_right_that_everybody_has_by_default(customer):
     """Careful administrators take `temporary` and `public` from everybody."""
-    warehouse = customer(login="login createrole")
+    warehouse = customer("login createrole")
     owner = "alter database warehouse owner to pipeline; revoke all on database warehouse from public"
     administrator = warehouse.url.set(username="postgres")
     with sa.create_engine(administrator).begin() as connection:
@@ -292,8 +278,7 @@ def test_publishing_needs_no_right_that_everybody_has_by_default(customer):
 def test_rows_outlive_a_migration_and_the_views_show_them(
     customer, monkeypatch, later_version, tmp_path, kind
 ):
-    login, given = LOGINS[kind]
-    warehouse = customer(*given, login=login)
+    warehouse = customer(*LOGINS[kind])
     warehouse_engine.migrate(warehouse)
     fill(warehouse, tmp_path)
     before = rows_by_table(warehouse)

@@ -74,7 +74,7 @@ class SecretCipher:
         )
 
     def fernet(self) -> MultiFernet | None:
-        """What encrypts with the first key and decrypts with every key. None: there is no key file yet.
+        """The cipher: it encrypts with the first key and decrypts with any. None if there is no key file.
 
         Raises:
             DecryptionError: the keys cannot be used.

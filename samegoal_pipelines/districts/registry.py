@@ -70,7 +70,7 @@ class District:
     active: bool
     source_host: str
     qmlativ_district_id: int | None
-    """Of the Qmlativ district behind the registration, remembered at the first contact, as the next three."""
+    """Identifies the district in Qmlativ, like the next three. They are stored at the first contact."""
     qmlativ_entity_id: int | None
     qmlativ_code: str | None
     qmlativ_name: str | None

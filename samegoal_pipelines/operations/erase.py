@@ -4,8 +4,8 @@ A district: rows, credentials, landed files, partition, and its lines in reports
 `erasures` stays, and so do Dagster's tables of past runs: they name the district and hold counts, but no
 student.
 
-A student: rows in every table, and rows in landed files, those of parents only theirs included. A marker
-without personal data stays, so that later nights drop the student right after reading.
+A student: the rows in every table and in landed files, including rows of parents who have no other student
+there. A marker without personal data stays, so that later nights drop the student right after reading.
 
 The rows come first, in one transaction. If an erasure is interrupted, a second call does the rest.
 """
@@ -65,7 +65,7 @@ class StudentHoldings:
 
 
 def erase_district(deployment: Deployment, district_id: str, *, dry_run: bool = False) -> Holdings:
-    """Remove everything of a district, or only look what that is.
+    """Remove everything that belongs to a district. A dry run only counts it.
 
     After the rows are gone, no run of the district can start. If one started at the same moment, this refuses
     to delete the files until the run has ended.
@@ -104,7 +104,7 @@ def erase_student(
     *,
     dry_run: bool = False,
 ) -> StudentHoldings:
-    """Erase the student, or only look what that would remove.
+    """Erase the student. A dry run only counts what would be removed.
 
     Raises:
         StudentNotErasedError: no student has this number, or several have.

@@ -240,7 +240,7 @@ def _of_attempt(attempt: Snapshot) -> Cause:
 
 
 def _why_behind(deployment: Deployment, current: DistrictNight, newer: Cause, number: str) -> Cause | None:
-    """Whether the newer night explains that a number is not published. A held one must have the student."""
+    """The newer night, if it explains why a number is not published. A held one must have the student."""
     attempt = current.open_attempt
     if attempt is None or not attempt.held:
         return newer

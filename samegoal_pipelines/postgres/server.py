@@ -62,7 +62,7 @@ _INITDB = (
     "--locale-provider=builtin --builtin-locale=C.UTF-8"  # the same on every machine
 )
 _HERE = "/proc/self/cwd"
-"""How Postgres' programs name the data. They run there, and root's may not reach its parents."""
+"""The data folder for Postgres' programs. They run in it, because their account may not reach its parents."""
 
 
 class EmbeddedPostgres:

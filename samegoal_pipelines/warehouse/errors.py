@@ -7,7 +7,7 @@ from samegoal_pipelines.postgres.errors import WarehouseUnavailableError as Ware
 
 
 class LateRunError(WarehouseError):
-    """The run may no longer write what it has read: its night, district or students have moved on."""
+    """The run may no longer write what it has read: its night, district or students have changed since."""
 
     kind = Kind.OVERTAKEN
     next_step = "nothing: what the later run read of that night is published"

@@ -1,4 +1,4 @@
-"""Judge a night, and publish or hold it, and release what is held: reading, locking, landing and writing.
+"""Judge a night, publish or hold it, and release a held one, in the right order of locking and landing.
 
 Slow work happens without the district's lock: what the gate needs is read before the session, and what is
 held is landed between two sessions. A release is for one night, and only valid while the snapshot that it

@@ -247,7 +247,7 @@ class Session:
         return replace(counts, changed=counts.changed + hidden.students)
 
     def refuse_outdated(self, content: Content) -> None:
-        """Refuse rows of a student who was erased since, and contacts that are withheld by now."""
+        """Refuse contacts that the district now withholds, and rows of a student who has been erased."""
         shows = content.payload.shows
         names = [name for name, is_shown in asdict(shows).items() if is_shown] if shows else []
         withheld = sa.select(sa.or_(sa.false(), *(~districts.c[name] for name in names)))

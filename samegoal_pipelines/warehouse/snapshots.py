@@ -361,7 +361,7 @@ def mark_content(connection: sa.Connection, district_id: str, content_hash: byte
 def _record(
     connection: sa.Connection, run: RunIdentity, row: dict[str, Any], *, over: tuple[str, ...] = ()
 ) -> list[Snapshot]:
-    """Write the row of this run. Nothing if its row is in a state that is not one of `over`: it stays."""
+    """Write and return the row of this run. Return nothing if its state is not one of `over`: it stays."""
     times = {"snapshot_date": run.night, "started_at": run.started_at, "landed_run_id": run.landed_run_id}
     row = row | times
     statement = insert(snapshots).values(district_id=run.district_id, run_id=run.run_id, **row)

@@ -1,7 +1,7 @@
 """Erase a student's rows from every table in one transaction, and leave a marker without personal data.
 
 The marker has keyed hashes of StudentID and student number, so that a later night recognizes the student and
-drops the rows. Whoever can read the key can test a StudentID, so only the pipeline reads the table.
+drops the rows. Anyone who can read the key can test a StudentID, so only the pipeline reads the table.
 """
 
 import secrets

@@ -202,7 +202,7 @@ def _hide_contacts(
 
 
 def _hide(connection: sa.Connection, district_id: str, night: date, where: Where, says: Says) -> Hidden:
-    """Rewrite these current rows as `says` says, and record which students changed.
+    """Give these current rows the values that `says` returns, and record which students changed.
 
     This takes effect as of `night`, like any change: the row is closed and a blanked one opened, so that the
     night can be undone. The new row has no hash, so that the next readable night compares the row itself.

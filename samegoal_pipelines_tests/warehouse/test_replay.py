@@ -18,6 +18,7 @@ from samegoal_pipelines.warehouse.replay import Difference, Replayed, Transition
 from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines.warehouse.rows import Content, Contents, content_of
 from samegoal_pipelines.warehouse.snapshots import RunIdentity
+from samegoal_pipelines.warehouse.withholding import hide_contacts
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     STARTED,
@@ -342,3 +343,19 @@ def test_the_next_night_goes_on_from_the_replayed_ones(three_nights):
     same = publish_night(three_nights, 3, NEW[2].tables)
     assert (same.added, same.changed, same.removed) == (0, 0, 0)
     assert publish_night(three_nights, 4, OLD[2].tables).removed == 1
+
+
+def test_what_was_hidden_since_stays_hidden_however_often_the_night_is_replayed(warehouse):
+    ana = student(1, phone="(512) 555-0101")
+    publish_night(warehouse, 0, snapshot(ana, student(2)))
+    hide_contacts(
+        warehouse,
+        "grand-bend",
+        restricted=False,
+        find_confidential=lambda _: phones((1, None, "5125550101")),
+    )
+    for status in ("INACTIVE", "GRADUATED"):
+        now = computed(snapshot(ana, student(2, status=status)))
+        assert replay_from(warehouse, 0, lambda _, now=now: now).written
+        shown = rows(warehouse, "select status, phone from samegoal.student_details order by student_id")
+        assert shown == [("ENROLLED", None), (status, None)]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import date
 
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 
@@ -156,3 +157,20 @@ def test_hiding_waits_for_a_first_publication_that_is_being_written(warehouse, m
         with pytest.raises(SnapshotInProgressError):
             hide_contacts(warehouse, "grand-bend", restricted=True, find_confidential=None)
     assert hide_contacts(warehouse, "grand-bend", restricted=True, find_confidential=None) == Hidden()
+
+
+def test_hiding_looks_again_for_the_numbers_of_a_night_that_was_published_meanwhile(warehouse):
+    publish_night(warehouse, 0, snapshot(student(1, phone=HOME), BEN))
+    looked: list[date] = []
+
+    def find(published: Snapshot) -> pd.DataFrame:
+        looked.append(published.snapshot_date)
+        if len(looked) == 1:
+            publish_night(warehouse, 1, snapshot(student(1, phone=HOME), student(2, phone=CELL)))
+            return phones((1, None, "5125550101"))
+        return phones((1, None, "5125550101"), (2, None, "5125550102"))
+
+    hidden = hide_contacts(warehouse, "grand-bend", restricted=False, find_confidential=find)
+
+    assert (hidden.phones, looked) == (2, [NIGHT, date(2026, 9, 2)])
+    assert rows(warehouse, "select phone from samegoal.student_demographics") == [(None,), (None,)]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -217,3 +218,23 @@ def test_the_last_landed_table_is_found_on_the_newest_night_that_has_it(landing)
     assert len(last()) == 3
     assert last(up_to=date(2026, 10, 9)) is None
     assert last(district_id="beta") is None
+
+
+def without_school_2(tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
+    return {name: table.filter(pc.field("SchoolID") != 2) for name, table in tables.items()}
+
+
+def test_erasing_rows_deletes_what_nobody_can_read_but_not_what_a_run_is_landing(landing, tmp_path):
+    for run_id in ("sound", "replaced", "landing", "left by a kill"):
+        land(landing, {"School": frame(SchoolID=[1, 2])}, run_id=run_id.replace(" ", "-"))
+    night = tmp_path / "landing" / "alpha" / NIGHT.isoformat()
+    replaced = night / "replaced" / "schools" / "School.parquet"
+    pq.write_table(pq.read_table(replaced).slice(1), replaced)
+    for run_id in ("landing", "left-by-a-kill"):
+        (night / run_id / "schools" / "landed.json").unlink()
+
+    done = landing.rewrite("alpha", without_school_2, in_progress=lambda: "landing", last="schools")
+
+    assert (done.files, done.rows, done.deleted) == (1, 1, 3)
+    assert schools(landing) == [1]
+    assert {one.parts[-3] for one in night.glob("*/*/*")} == {"sound", "landing"}

@@ -75,6 +75,21 @@ def test_pages_of_reports_are_kept_replaced_and_deleted_on_s3(bucket):
     assert Landing(bucket).pages() == {NIGHT: "<p>ñ</p>"}
 
 
+def test_what_other_processes_land_and_delete_is_seen_at_once(bucket):
+    landing, client, later = Landing(bucket), boto3.client("s3"), date(2026, 10, 13)
+    land(landing)
+    assert (landing.nights("alpha"), landing.count_files("alpha")) == ([NIGHT], 2)
+
+    for one in client.list_objects_v2(Bucket="nights")["Contents"]:
+        key = one["Key"].replace(str(NIGHT), str(later))
+        client.copy_object(Bucket="nights", Key=key, CopySource={"Bucket": "nights", "Key": one["Key"]})
+        client.delete_object(Bucket="nights", Key=one["Key"])
+
+    assert (landing.nights("alpha"), landing.count_files("alpha")) == ([later], 2)
+    assert landing.landed("schools", district_id="alpha", night=NIGHT) == []
+    assert len(landing.landed("schools", district_id="alpha", night=later)) == 1
+
+
 def test_empty_objects_that_stand_for_folders_are_erased_as_well(bucket):
     """Consoles and other tools make them."""
     land(Landing(bucket))

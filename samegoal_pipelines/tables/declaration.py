@@ -140,5 +140,6 @@ class QmlativObject:
 
 def qmlativ_object(path: str, description: str, *fields: Column, **settings: Any) -> QmlativObject:
     """Make an object with its key, named as all keys are, and these fields."""
-    key = integer(f"{path.rpartition('/')[2]}ID", "Key")
+    name = path.rpartition("/")[2]
+    key = integer(f"{name}ID", f"Key of {name}")
     return QmlativObject(path, description, (key, *fields), **settings)

@@ -49,7 +49,8 @@ districts = table(
     day("expires", "Last day of the Integration Access in Qmlativ; null if it never expires or is unknown"),
     text(
         "expiration",
-        "How `expires` is known",
+        "How `expires` is known: given; assumed, one year from registration; never, because the district "
+        "deleted the expiration; unknown",
         nullable=False,
         default="unknown",
         values=("given", "assumed", "never", "unknown"),
@@ -61,9 +62,17 @@ districts = table(
     text("qmlativ_code", "Qmlativ's code of the district, remembered at the first contact"),
     text("qmlativ_name", "Qmlativ's name of the district, remembered at the first contact"),
     now("registered_at", "When the district was added"),
-    moment("due_since", "When it was last enabled, resumed or rezoned: no earlier night is late"),
+    moment(
+        "due_since",
+        "When it was last enabled, resumed or moved to another time zone; a night that had begun by "
+        "then is not late",
+    ),
     json("gate_limits", "Limits of the gate that differ from the defaults, by name", default="{}"),
-    switch("show_restricted_contacts", "Publish contacts of parents under restriction", default=sa.false()),
+    switch(
+        "show_restricted_contacts",
+        "Publish contact data of parents under active restricted access; off unless set",
+        default=sa.false(),
+    ),
     switch("show_confidential_phones", "Publish confidential phones; off unless set", default=sa.false()),
     moment("secret_set_at", "When the Client Secret was last set; null: the district awaits its secret"),
     text("secret_set_by", "Who set it, as configured"),
@@ -89,7 +98,10 @@ district_credentials = table(
     "Credentials for each district's Qmlativ; only the pipeline can read them",
     district(),
     text("client_key", "Client Key of the Integration Access", nullable=False),
-    encoded("encrypted_secret", "Encrypted Client Secret; null: the district awaits its secret"),
+    encoded(
+        "encrypted_secret",
+        "Client Secret, encrypted with SAMEGOAL_SECRET_KEY; null: the district awaits its secret",
+    ),
     sa.ForeignKeyConstraint(["district_id"], [districts.c.district_id], ondelete="CASCADE"),
 )
 
@@ -217,7 +229,11 @@ erasures = table(
     now("erased_at", "When its rows were erased"),
     text("erased_by", "Who erased it, as configured", nullable=False),
     json("rows_erased", "Rows erased, by table"),
-    integer("files_erased", "Landed files erased by the last attempt; null: files are still to be erased"),
+    integer(
+        "files_erased",
+        "Landed files erased by the last attempt, without those of interrupted ones. Null: files are still "
+        "to be erased",
+    ),
     key=("erasure_id",),
 )
 
@@ -241,7 +257,12 @@ disclosures = table(
     district(),
     now("disclosed_at", "When"),
     text("disclosed_by", "Who took it, as configured", nullable=False),
-    text("what", "What was taken", nullable=False, values=("export", "client secret")),
+    text(
+        "what",
+        "What was taken: an export of students and parents, or the client secret",
+        nullable=False,
+        values=("export", "client secret"),
+    ),
     day("snapshot_date", "The published night of an export; null for a secret"),
     count("students", "Students in the export; null for a secret"),
     count("parents", "Parent rows in the export; null for a secret"),

@@ -61,6 +61,9 @@ def read_qmlativ(
 ) -> Iterator[Any]:
     """Read the selected raw assets in one pass."""
     selected = {key.to_user_string() for key in context.op_execution_context.selected_asset_keys}
+    if not selected:  # the UI also offers to execute such a check alone
+        message = f"{STEP}: a check of a raw asset only runs with the asset: materialize the asset instead"
+        raise dg.Failure(message, allow_retries=False)
     with as_dagster_failure(STEP, district_run, of_night=True):
         district_run.refuse_another_night()
         last = {asset: district_run.landing.read_last(asset, "Reads") for asset in selected}

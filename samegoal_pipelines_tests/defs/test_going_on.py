@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines_tests.defs.test_old_runs import Runs
 from samegoal_pipelines_tests.defs.test_withholding_nights import (
@@ -58,6 +59,15 @@ def refused(runs: Runs, again: dg.DagsterRun, *words: str) -> None:
     reason = runs.reason(again) or ""
     for word in (*words, "samegoal-pipelines sync grand-bend"):
         assert word in reason
+
+
+def test_a_raw_assets_check_that_is_executed_alone_says_what_to_do_and_fails_no_night(pipeline, runs):
+    alone = {dg.AssetCheckKey(dg.AssetKey("raw_students"), "field_grants")}
+    everything = build_defs(pipeline.deployment).resolve_job_def("__ASSET_JOB")
+    runs.job = everything.get_subset(asset_check_selection=alone)
+
+    assert "materialize the asset instead" in (runs.reason(runs.launch()) or "")
+    assert pipeline.states() == []
 
 
 def test_a_run_does_not_go_on_once_another_one_has_read_qmlativ_again(pipeline, made, runs, broken):

@@ -184,6 +184,7 @@ def test_a_parents_row_has_the_published_columns_as_they_are(registered, tmp_pat
 
 def test_every_parents_student_is_in_students_csv(registered, tmp_path):
     """A student whom SameGoal would refuse is in neither file, and neither is another district's."""
+    register(registered, "other")
     publish_night(registered, 0, snapshot(student(9, **COMPLETE, parents={90: {}})), district_id="other")
     refused = {**COMPLETE, "gender": None}
     students, exported = export(

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.transforms.snapshot import SnapshotTables
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.engine import as_writer
-from samegoal_pipelines.warehouse.errors import ReleaseRefusedError, WarehouseError
+from samegoal_pipelines.warehouse.errors import ReleaseRefusedError, SnapshotInProgressError, WarehouseError
 from samegoal_pipelines.warehouse.publishing import find_held
 from samegoal_pipelines.warehouse.snapshots import Snapshot, find_attempt, last_published
 from samegoal_pipelines_tests.warehouse.factories import (
@@ -376,3 +376,16 @@ def test_what_is_held_is_stored_while_the_district_is_not_locked(warehouse, monk
     publish_night(warehouse, 0, LAST)
     hold_night(warehouse, 1, snapshot(), gate)
     assert calls == ["emptied", "by time", "stored"]
+
+
+@pytest.mark.parametrize(
+    "moment", ["emptied", "land_held"], ids=["before it compares", "before it is recorded"]
+)
+def test_a_run_that_was_compared_with_what_is_no_longer_published_stores_nothing(district, moment):
+    def publish_meanwhile(*_: object) -> dict[str, int]:
+        publish_night(district, 0, snapshot(*SCHOOL[:39]), run_id="meanwhile")
+        return {}
+
+    with pytest.raises(SnapshotInProgressError, match="since this one looked"):
+        try_night(district, 1, snapshot(SCHOOL[0]), gate=replace(gate_of(), **{moment: publish_meanwhile}))
+    assert attempts(district, "state") == [("superseded",), ("published",)]

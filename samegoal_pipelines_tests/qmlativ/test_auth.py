@@ -133,14 +133,6 @@ def test_a_token_of_an_odd_lifetime_is_used_until_it_is_refused(lifetime):
     assert tokens.given == 1
 
 
-def test_one_call_that_is_refused_with_every_token_ends_after_one_more_token():
-    tokens = Tokens()
-    answers = lambda request: Reply(401) if request.page else tokens(request)  # noqa: E731
-    said, *_ = failure(answers, InvalidCredentialsError)
-    assert said.startswith("Demographics/County, page 1: Qmlativ refuses the token")
-    assert tokens.given == 2
-
-
 def test_where_the_form_is_refused_http_basic_is_tried_and_kept():
     expiring = Tokens().expiring_at(3)
 

@@ -1,49 +1,16 @@
 """Who answers is not whom the address names: nothing is said to it, neither the secret nor anything else."""
 
 import contextlib
-import datetime as dt
 import ssl
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.qmlativ.errors import QmlativError
 from samegoal_pipelines.tables.people import COUNTY
+from samegoal_pipelines_tests.certificates import DAY, NOW, Authority
 from samegoal_pipelines_tests.qmlativ.scripted import counties, pages_of, serving
-
-NOW = dt.datetime.now(dt.UTC)
-DAY = dt.timedelta(days=1)
-
-
-def signed(subject, key, by, by_key, until, extension, *, critical=False) -> bytes:
-    """A certificate as PEM."""
-    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in (subject, by)]
-    made = x509.CertificateBuilder().subject_name(names[0]).issuer_name(names[1]).public_key(key.public_key())
-    made = made.serial_number(x509.random_serial_number()).not_valid_before(NOW - 9 * DAY)
-    made = made.not_valid_after(until).add_extension(extension, critical)
-    return made.sign(by_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-
-class Authority:
-    """Somebody who signs certificates, made up for this test."""
-
-    def __init__(self, name):
-        self.name, self.key = name, ec.generate_private_key(ec.SECP256R1())
-        ca = x509.BasicConstraints(ca=True, path_length=None)
-        self.own = signed(name, self.key, name, self.key, NOW + DAY, ca, critical=True)
-
-    def certificate(self, host, until=NOW + DAY) -> bytes:
-        """A certificate for a host, with its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName([x509.DNSName(host)])
-        return signed(host, key, self.name, self.key, until, names) + key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
 
 
 @pytest.fixture

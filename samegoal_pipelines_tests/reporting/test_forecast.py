@@ -246,16 +246,14 @@ def test_each_night_is_compared_with_the_one_before():
 
 
 def test_who_graduates_or_is_in_doubt_does_not_count():
-    graduates = [(3, one, "ENROLLED", "GRADUATED") for one in range(90)]
-    in_doubt = [(3, one, "ENROLLED", "uncertain") for one in range(90)]
+    graduates, in_doubt = (
+        [(3, one, "ENROLLED", status) for one in range(90)] for status in ("GRADUATED", "uncertain")
+    )
     assert hold_of(graduates, students=100) is None
     assert hold_of(in_doubt, students=100) is None
     later = [(4, one, "uncertain", "INACTIVE") for one in range(90)]
-    assert hold_of([*in_doubt, *later], students=100) == (
-        after(4),
-        90,
-        100,
-    )  # they were carried over as ENROLLED
+    # They were carried over as ENROLLED.
+    assert hold_of([*in_doubt, *later], students=100) == (after(4), 90, 100)
 
 
 def test_who_has_no_record_does_not_count():

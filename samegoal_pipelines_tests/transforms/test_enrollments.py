@@ -45,73 +45,66 @@ def unreadable(*fields: str) -> str:
 
 PLACEHOLDERS = ["0001-01-01", "1753-01-01", "1900-01-01", "9999-12-31"]
 END = "2026-09-30"
-ROWS = {
-    "it ended on the first day of the window": (entry(1, "2025-08-13", "2025-10-12"), "counted"),
-    "it ended the day before": (entry(1, "2025-08-13", "2025-10-11"), "outside_window"),
-    "its end is known already": (entry(1, "2026-08-12", "2027-05-28"), "counted"),
-    "its end is known already, in an old year": (entry(1, "2024-08-14", "2026-12-18"), "counted"),
-    "it is open in the current year": (entry(1, "2026-08-12"), "counted"),
-    "it is open in the upcoming year": (entry(1, "2027-08-12"), "counted"),
-    "it is open in a year that is not upcoming yet": (entry(1, "2028-08-12"), "never_closed"),
-    "it is open in an old year": (entry(1, "2025-08-13"), "never_closed"),
-    "it is open in an unknown year": (entry(1, "2026-08-12", year=1999), "no_school_year"),
-    "it is one day": (entry(1, "2026-08-12", "2026-08-12"), "counted"),
-    "it ends before it begins": (entry(1, "2026-08-12", "2026-08-11"), "never_effective"),
-    "it has no first day": (entry(1, None), "no_start_date"),
-    "it has no student": (entry(1, "2026-08-12", student=None), "no_student"),
-    "no list knows its code": (entry(1, "2026-08-12", END, WithdrawalCodeID=123), "unknown_withdrawal_code"),
-    "it ended long ago, without student": (entry(1, None, "2020-05-28", student=None), "outside_window"),
-    "it ended long ago, with an unknown code": (
-        entry(1, "2019-08-12", "2020-05-28", WithdrawalCodeID=123),
-        "outside_window",
-    ),
-    "it ended long ago, and the first day is unreadable": (
-        entry(1, None, "2020-05-28", Unreadable=unreadable("StartDate")),
-        "outside_window",
-    ),
-    "its end is unreadable, so it may not be open": (
-        entry(1, "2024-08-14", Unreadable=unreadable("EndDate")),
-        "unreadable",
-    ),
-    "its end is unreadable, and the withdrawal date is a guess": (
-        entry(1, "2024-08-14", WithdrawalDate=date(2025, 1, 7), Unreadable=unreadable("EndDate")),
-        "unreadable",
-    ),
-    **{
-        f"{field} is unreadable": (
-            entry(1, "2026-08-12") | {field: None, "Unreadable": unreadable(field)},
-            "unreadable",
-        )
-        for field in ("StudentID", "EndDate", "WithdrawalDate", "WithdrawalCodeID", "IsDefaultEntity")
+ROWS: dict[str, dict[str, Row]] = {
+    "counted": {
+        "it ended on the first day of the window": entry(1, "2025-08-13", "2025-10-12"),
+        "its end is known already": entry(1, "2026-08-12", "2027-05-28"),
+        "its end is known already, in an old year": entry(1, "2024-08-14", "2026-12-18"),
+        "it is open in the current year": entry(1, "2026-08-12"),
+        "it is open in the upcoming year": entry(1, "2027-08-12"),
+        "it is one day": entry(1, "2026-08-12", "2026-08-12"),
     },
-    **{
-        f"its first day is the placeholder {day}": (entry(1, day, year=2027), "no_start_date")
-        for day in PLACEHOLDERS
+    "outside_window": {
+        "it ended the day before": entry(1, "2025-08-13", "2025-10-11"),
+        "without student": entry(1, None, "2020-05-28", student=None),
+        "with an unknown code": entry(1, "2019-08-12", "2020-05-28", WithdrawalCodeID=123),
+        "the first day is unreadable": entry(1, None, "2020-05-28", Unreadable=unreadable("StartDate")),
     },
-    **{
-        f"its last day is the placeholder {day}, in an old year": (
-            entry(1, "2024-08-14", day),
-            "never_closed",
-        )
-        for day in PLACEHOLDERS
+    "never_closed": {
+        "it is open in a year that is not upcoming yet": entry(1, "2028-08-12"),
+        "it is open in an old year": entry(1, "2025-08-13"),
+        **{f"its last day is the placeholder {day}": entry(1, "2024-08-14", day) for day in PLACEHOLDERS},
     },
-    **{
-        f"a course with the code {code!r} and the last day {last}": (
-            entry(1, "2026-08-12", last, code),
-            "cecs",
-        )
-        for code in ("CECS", " cecs ", "Cecs")
-        for last in (None, "2020-05-28", "2026-10-20", "2026-08-01")
+    "no_school_year": {"it is open in an unknown year": entry(1, "2026-08-12", year=1999)},
+    "never_effective": {"it ends before it begins": entry(1, "2026-08-12", "2026-08-11")},
+    "no_start_date": {
+        "it has no first day": entry(1, None),
+        **{f"its first day is the placeholder {day}": entry(1, day, year=2027) for day in PLACEHOLDERS},
     },
-    "a course without first day and student": (entry(1, None, code="CECS", student=None), "cecs"),
-    "a course with an unreadable first day": (
-        entry(1, None, code="CECS", Unreadable=unreadable("StartDate")),
-        "cecs",
-    ),
+    "no_student": {"it has no student": entry(1, "2026-08-12", student=None)},
+    "unknown_withdrawal_code": {
+        "no list knows its code": entry(1, "2026-08-12", END, WithdrawalCodeID=123),
+    },
+    "unreadable": {
+        "its end is, so it may not be open": entry(1, "2024-08-14", Unreadable=unreadable("EndDate")),
+        "its end is, and the withdrawal date is a guess": entry(
+            1, "2024-08-14", WithdrawalDate=date(2025, 1, 7), Unreadable=unreadable("EndDate")
+        ),
+        **{
+            field: entry(1, "2026-08-12") | {field: None, "Unreadable": unreadable(field)}
+            for field in ("StudentID", "EndDate", "WithdrawalDate", "WithdrawalCodeID", "IsDefaultEntity")
+        },
+    },
+    "cecs": {
+        **{
+            f"the code {code!r} and the last day {last}": entry(1, "2026-08-12", last, code)
+            for code in ("CECS", " cecs ", "Cecs")
+            for last in (None, "2020-05-28", "2026-10-20", "2026-08-01")
+        },
+        "without first day and student": entry(1, None, code="CECS", student=None),
+        "an unreadable first day": entry(1, None, code="CECS", Unreadable=unreadable("StartDate")),
+    },
 }
 
 
-@pytest.mark.parametrize(("row", "reason"), ROWS.values(), ids=ROWS)
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        pytest.param(row, reason, id=f"{reason}: {why}")
+        for reason, rows in ROWS.items()
+        for why, row in rows.items()
+    ],
+)
 def test_each_enrollment_counts_or_not_for_one_reason(row, reason):
     """It is counted under that reason, and a reason that leaves doubt makes its student uncertain."""
     found = classified(row, entry(9, "2025-08-13", "2026-05-28"))
@@ -126,10 +119,8 @@ def test_each_enrollment_counts_or_not_for_one_reason(row, reason):
 @pytest.mark.parametrize(
     ("today", "start"),
     [
-        ("2026-10-12", "2025-10-12"),
-        ("2028-02-29", "2027-02-28"),
-        ("2029-02-28", "2028-02-28"),
-        ("2028-03-01", "2027-03-01"),
+        *(("2026-10-12", "2025-10-12"), ("2028-02-29", "2027-02-28")),
+        *(("2029-02-28", "2028-02-28"), ("2028-03-01", "2027-03-01")),
     ],
 )
 def test_29_february_counts_from_28_february(today, start):
@@ -179,14 +170,9 @@ def test_the_days_beside_a_placeholder_are_days():
 
 
 def test_a_student_with_nothing_but_cross_entity_courses_gets_no_row_and_is_counted():
-    found = classified(
-        entry(1, "2026-08-12", code="CECS", student=1),
-        entry(2, "2026-08-12", code="CECS", student=1),
-        entry(3, "2026-08-12", code="CECS", student=2),
-        entry(4, "2026-08-12", student=2),
-        entry(5, "2026-08-12", code="CECS", student=3),
-        entry(6, "2019-08-12", "2020-05-28", student=3),
-    )
+    courses = [entry(n, "2026-08-12", code="CECS", student=s) for n, s in enumerate((1, 1, 2, 3))]
+    others = [entry(4, "2026-08-12", student=2), entry(5, "2019-08-12", "2020-05-28", student=3)]
+    found = classified(*courses, *others)
     assert count_outcomes(found.filtered)["cecs_only_students"] == 1
     assert list(found.statuses["student_id"]) == [2]
 
@@ -248,14 +234,9 @@ def test_a_sound_current_enrollment_makes_certain_and_nothing_else_does():
 def test_the_building_is_the_school_of_that_year_else_the_latest_known_one():
     new = {"SchoolID": 5, "SchoolYearID": 2027, "Name": "New", "StateAssignedID": "002"}
     old = {"SchoolID": 5, "SchoolYearID": 2026, "Name": "Old", "StateAssignedID": "001"}
-    rows = [
-        entry(1, "2026-01-07", "2026-05-28"),
-        entry(2, "2026-08-12"),
-        entry(3, "2027-08-12"),
-        entry(4, "2026-08-12", SchoolID=6),
-        entry(5, "2026-08-12", SchoolID=None),
-    ]
-    found = run(*rows, School=[old, new, new]).enrollments
+    rows = [entry(1, "2026-01-07", "2026-05-28"), entry(2, "2026-08-12"), entry(3, "2027-08-12")]
+    unknown = [entry(4 + n, "2026-08-12", SchoolID=school) for n, school in enumerate((6, None))]
+    found = run(*rows, *unknown, School=[old, new, new]).enrollments
     assert none(found["building"]) == ["Old", "New", "New", None, None]
     assert none(found["building_reporting_id"]) == ["001", "002", "002", None, None]
 

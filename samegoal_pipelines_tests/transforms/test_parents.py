@@ -94,33 +94,16 @@ def contacts(row: dict[str, Any]) -> list[str | None]:
     return [row[column] for column in PARENT_CONTACTS]
 
 
-EVERYTHING = [
-    "1 Elm St",
-    "Grand Bend",
-    "TX",
-    "78701",
-    "555-0101",
-    "555-0102",
-    "555-0103",
-    "p@example.org",
-]
+EVERYTHING = ["1 Elm St", "Grand Bend", "TX", "78701"]
+EVERYTHING += ["555-0101", "555-0102", "555-0103", "p@example.org"]
 NOTHING = [None] * len(EVERYTHING)
 
 
 def test_a_parent_comes_with_relationship_rank_flags_name_and_contacts():
     row = one(guardian(RelationshipID=1, Rank=2, IsCustodialGuardian=True, IsEmergencyContact=None))
-    expected = {
-        "student_id": 1,
-        "parent_id": 10,
-        "relationship": "Mother",
-        "rank": 2,
-        "first_name": "P10",
-        "last_name": "Ruiz",
-        "is_custodial": True,
-        "is_emergency_contact": None,
-        "has_restricted_access": False,
-        "home_language": None,
-    }
+    flags = {"is_custodial": True, "is_emergency_contact": None, "has_restricted_access": False}
+    names = {"relationship": "Mother", "first_name": "P10", "last_name": "Ruiz", "home_language": None}
+    expected = {"student_id": 1, "parent_id": 10, "rank": 2, **names, **flags}
     assert {column: row[column] for column in expected} == expected
     assert contacts(row) == EVERYTHING
 
@@ -194,8 +177,7 @@ def test_phones_go_by_what_code_or_description_of_their_type_say():
 @pytest.mark.parametrize(
     ("withholding", "home", "cell"),
     [
-        (WITHHOLD, "555-0102", None),
-        (SHOW_RESTRICTED, "555-0102", None),
+        *((withheld, "555-0102", None) for withheld in (WITHHOLD, SHOW_RESTRICTED)),
         (SHOW_PHONES, "555-0101", "555-0103"),
     ],
 )
@@ -250,8 +232,7 @@ def test_a_snapshot_notes_what_is_not_known_and_what_is_shown():
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        (guardian(student=None), "no_student_or_parent"),
-        (guardian(parent=None), "no_student_or_parent"),
+        *((guardian(**none), "no_student_or_parent") for none in ({"student": None}, {"parent": None})),
         (guardian(student=99), "student_without_status"),
         (guardian(parent=99), "unknown_name"),
         (guardian(Unreadable=UNREADABLE), "unreadable"),

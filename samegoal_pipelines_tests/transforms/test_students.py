@@ -121,10 +121,10 @@ def test_a_surname_stays_the_text_it_came_as(surname):
         ("IsHawaiian", False, "is_pacific_islander", False),
         ("IsWhite", None, "is_white", None),  # not answered is not no
         ("BirthDate", date(2012, 2, 29), "birth_date", date(2012, 2, 29)),
-        ("BirthDate", date(1, 1, 1), "birth_date", None),  # placeholders
-        ("BirthDate", date(1753, 1, 1), "birth_date", None),
-        ("BirthDate", date(1900, 1, 1), "birth_date", None),
-        ("BirthDate", date(9999, 12, 31), "birth_date", None),
+        *(
+            ("BirthDate", placeholder, "birth_date", None)
+            for placeholder in (date.min, date(1753, 1, 1), date(1900, 1, 1), date.max)
+        ),
         ("Gender", "Female", "gender", "Female"),
         ("GenderCode", "F", "gender", "F"),
         ("NameSuffixID", 1, "suffix", "Jr."),
@@ -190,12 +190,12 @@ def test_a_student_s_address_is_the_physical_one_then_the_mailing_one_then_the_f
     ("fields", "street"),
     [
         ({"AddressLine2": "Lot 5"}, "1 Elm St, Lot 5"),
-        ({"POBox": "77"}, "1 Elm St"),
-        ({"POBox": " "}, "1 Elm St"),
+        *(({"POBox": box}, "1 Elm St") for box in ("77", " ")),
         ({"StreetNumberAndNameIncludeSecondaryUnit": " ", "POBox": "77"}, "PO Box 77"),
-        ({"StreetNumberAndNameIncludeSecondaryUnit": None, "POBox": "P.O. Box 77"}, "P.O. Box 77"),
-        ({"StreetNumberAndNameIncludeSecondaryUnit": None, "POBox": " "}, None),
-        ({"StreetNumberAndNameIncludeSecondaryUnit": None}, None),
+        *(
+            ({"StreetNumberAndNameIncludeSecondaryUnit": None, "POBox": box}, street)
+            for box, street in (("P.O. Box 77", "P.O. Box 77"), (" ", None), (None, None))
+        ),
     ],
 )
 def test_the_street_has_its_second_line_or_is_a_post_office_box(fields, street):
@@ -272,23 +272,11 @@ def test_a_confidential_text_that_is_no_number_may_be_any_of_that_person_but_a_b
 
 def test_a_student_s_confidential_numbers_are_found_whoever_is_published():
     """By every record of the student, since the name may have changed with the school year."""
-    rows = raw(
-        "raw_students",
-        {
-            "Student": [
-                record(2026),
-                record(2027),
-                record(StudentID=2, NameID=20, Unreadable='{"Grade": "5"}'),
-                record(StudentID=3, NameID=None),
-            ],
-            "NamePhone": [
-                phone(1, IsConfidential=True),
-                phone(2, IsConfidential=None, NameID=20),
-                phone(3, NameID=20),
-                phone(4, IsConfidential=True, NameID=30),
-            ],
-        },
-    )
+    records = [record(2026), record(2027), record(StudentID=2, NameID=20, Unreadable='{"Grade": "5"}')]
+    records.append(record(StudentID=3, NameID=None))
+    phones = [phone(1, IsConfidential=True), phone(2, IsConfidential=None, NameID=20), phone(3, NameID=20)]
+    phones.append(phone(4, IsConfidential=True, NameID=30))
+    rows = raw("raw_students", {"Student": records, "NamePhone": phones})
     found = find_confidential_phones(rows, WITHHOLD)
     assert not violations(found, CONFIDENTIAL_PHONES)
     assert found[["student_id", "digits"]].values.tolist() == [[1, "5550101"], [2, "5550102"]]

@@ -136,12 +136,8 @@ def test_a_code_with_which_a_school_closes_its_year_is_no_withdrawal(entries, li
 
 
 def test_beside_it_who_left_with_another_code_or_on_another_day_is_listed():
-    others = [
-        entry(1, "2026-08-12", "2027-05-28", "82", student=1),  # told in July that they move
-        entry(2, "2027-08-11", student=1),
-        entry(3, "2026-08-12", "2027-04-01", "33", student=2),
-        entry(4, "2027-08-11", student=2),
-    ]
+    others = read_entries("1|2026-08-12|2027-05-28|82;2|2027-08-11||")  # told in July that they move
+    others += [entry(3, "2026-08-12", "2027-04-01", "33", student=2), entry(4, "2027-08-11", student=2)]
     expected = [(UPCOMING_AFTER_WITHDRAWAL, 1, 2), (UPCOMING_AFTER_WITHDRAWAL, 2, 4)]
     assert problems([*year_end("33", 30), *others], SUMMER) == expected
 
@@ -166,14 +162,10 @@ def test_a_student_with_nothing_but_cecs_is_listed_once():
 
 
 def test_two_enrollments_that_only_the_id_tells_apart_are_a_tie():
-    ties = [
-        entry(1, "2026-08-12", SchoolID=6),
-        entry(2, "2026-08-12"),
-        entry(3, "2026-08-12", "2026-09-30", "01", student=2),
-        entry(4, "2026-08-12", "2026-09-30", "82", student=2, EntityID=9),
-        entry(5, "2026-08-12", "2026-09-30", student=3),
-        entry(6, "2026-08-12", "2026-09-30", student=3),
-    ]
+    dates = ("2026-08-12", "2026-09-30")
+    ties = [entry(1, "2026-08-12", SchoolID=6), entry(2, "2026-08-12")]
+    ties += [entry(3, *dates, "01", student=2), entry(4, *dates, "82", student=2, EntityID=9)]
+    ties += [entry(number, *dates, student=3) for number in (5, 6)]
     decided = "decided only because its id is higher; they differ in:"
     listed = worklist(ties).set_index("enrollment_id")
     assert set(listed["problem"]) == {TIE}
@@ -191,11 +183,9 @@ def test_a_row_that_was_quarantined_says_why_and_never_what_stood_there():
     entries = [
         entry(1, "2026-08-12", student=1, Unreadable='{"EndDate": "31 February"}'),
         entry(2, "2026-08-12", student=2, WithdrawalCodeID=99_999),
-        entry(3, "2026-08-12", student=None),
-        entry(4, None, student=4),
+        *(entry(3, "2026-08-12", student=None), entry(4, None, student=4)),
         entry(5, "2026-08-12", student=5, year=1999),
-        entry(6, "2026-08-12", student=6),
-        entry(6, "2026-08-13", student=6),
+        *(entry(6, first, student=6) for first in ("2026-08-12", "2026-08-13")),
     ]
     listed = worklist(entries).set_index("problem")["detail"].to_dict()
     carried_over = "; the student is carried over as last published"

@@ -122,7 +122,7 @@ def preview(
     """Show what the next night would publish. Nothing is published or recorded.
 
     With --against, the command compares it with a file of the students whom SameGoal has today, in SameGoal's
-    layout: who is new, missing or different, and in which columns. It never prints what stands in a cell.
+    layout: who is new, missing or different, and in which columns. It never prints a cell's value.
 
     Exit status 3: the gate would hold the night.
     """

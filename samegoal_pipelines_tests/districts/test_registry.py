@@ -92,7 +92,15 @@ def test_a_secret_can_be_replaced(registry, warehouse, tmp_path):
     assert elsewhere.connection(district).client_secret.get_secret_value() == "newer"
     assert elsewhere.connection(district).client_key == "key"
     elsewhere.rotate_secret("grand-bend", client_secret="newest", client_key="another")
-    assert elsewhere.connection(district).client_key == "another"
+    for odd in (
+        {"client_secret": " \n"},
+        {"client_secret": "on\ntw"},
+        {"client_secret": "s", "client_key": "a\0b"},
+    ):
+        with pytest.raises(InvalidDistrictError, match=r"^grand-bend: the Client (Key|Secret) "):
+            elsewhere.rotate_secret("grand-bend", **odd)
+    made = elsewhere.connection(district)
+    assert (made.client_key, made.client_secret.get_secret_value()) == ("another", "newest")
 
 
 def test_a_district_without_a_secret_awaits_it_and_is_active_once_it_is_set(registry, warehouse):

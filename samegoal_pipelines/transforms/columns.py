@@ -143,7 +143,7 @@ def group_codes(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return keys, keys
     low, high = int(keys.min()), int(keys.max())
     if high - low < DENSE_ENOUGH * len(keys):
-        return keys - low, np.arange(low, high + 1)
+        return keys - low, low + np.arange(high - low + 1)  # high + 1 may not fit int64
     codes, found = pd.factorize(keys)
     return codes, found
 

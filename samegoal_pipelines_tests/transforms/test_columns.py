@@ -44,7 +44,7 @@ def test_the_best_row_of_a_group_is_the_greatest_by_the_fields_in_order_whatever
     assert chosen[20] == -1
 
 
-@pytest.mark.parametrize("keys", [[3, 1, 2, 3], [2**60, 1, 2**60, 5], []])
+@pytest.mark.parametrize("keys", [[3, 1, 2, 3], [2**60, 1, 2**60, 5], [2**63 - 1, 2**63 - 2], []])
 def test_group_codes_stand_for_their_keys(keys):
     codes, found = group_codes(np.array(keys, np.int64))
     assert found[codes].tolist() == keys

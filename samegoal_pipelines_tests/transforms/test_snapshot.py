@@ -28,12 +28,23 @@ def test_students_agree_in_all_tables_and_whoever_has_no_row_is_carried_over_or_
     records = [{"StudentID": 1, "NameID": 10, "StudentNumber": "00123", "SchoolYearIDAsked": 2027}]
     guardians = [{"StudentGuardianID": n, "StudentID": n, "NameIDGuardian": 11} for n in (1, 5)]
     parents = {"StudentGuardian": guardians, "Name": [{"NameID": 11}]}
+    phones = [
+        [
+            {
+                "NamePhoneID": person,
+                "NameID": person,
+                "PhoneNumber": f"51255501{person}",
+                "IsConfidential": True,
+            }
+        ]
+        for person in (10, 11)
+    ]
     reads = builders.reads("StudentGuardian", ["HasActiveRestrictedAccess"])
 
     computed = compute_night(
         builders.enrollments(entries, TODAY),
-        builders.raw("raw_students", {"Student": records, "Name": [{"NameID": 10}]}),
-        builders.raw("raw_parents", parents) | {"Reads": reads},
+        builders.raw("raw_students", {"Student": records, "Name": [{"NameID": 10}], "NamePhone": phones[0]}),
+        builders.raw("raw_parents", parents | {"NamePhone": phones[1]}) | {"Reads": reads},
         TODAY,
         withholding=Withholding(),
     )
@@ -41,6 +52,7 @@ def test_students_agree_in_all_tables_and_whoever_has_no_row_is_carried_over_or_
     for frame in computed.published().values():
         assert frame[["student_id", "student_number"]].values.tolist() == [[1, "00123"]]
     assert computed.tables.carried_over == {2, 5}, "in doubt, or without a record"
+    assert list(computed.confidential["digits"].unique()) == ["5125550110", "5125550111"]
     assert (computed.enrollment_rows, computed.quarantined) == (5, 1)
     assert computed.absent.to_dict("list") == {
         "student_id": [2, 3, 4],

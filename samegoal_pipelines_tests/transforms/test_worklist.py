@@ -105,6 +105,16 @@ def test_the_student_number_is_that_of_the_latest_year_that_has_one():
     assert listed["student_number"].fillna("none").tolist() == ["new", "none"]
 
 
+def test_texts_of_qmlativ_come_without_nul_which_postgres_refuses():
+    years = [{"SchoolYearID": n, "IsCurrentYearForProvidedEntity": n == 2027} for n in (2025, 2027)]
+    years[0]["Description"] = "2024\0-2025"
+    (row,) = worklist([entry(7, "2024-08-14")], students=[student("00\0A123")], SchoolYear=years).to_dict(
+        "records"
+    )
+    assert row["student_number"] == "00A123"
+    assert row["detail"].endswith("school year 2024-2025")
+
+
 # -- upcoming after a withdrawal --
 
 

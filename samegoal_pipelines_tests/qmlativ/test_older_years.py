@@ -5,17 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from samegoal_pipelines.qmlativ import errors
 from samegoal_pipelines.qmlativ.client import QmlativClient
-from samegoal_pipelines.qmlativ.errors import (
-    AccessRefusedError,
-    BlockedByFirewallError,
-    MalformedAnswerError,
-    QmlativError,
-    RateLimitedError,
-    ReadCancelledError,
-    RequestRefusedError,
-    SourceUnavailableError,
-)
 from samegoal_pipelines.qmlativ.reading import DistrictRead, read_district, read_older_years
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, serve
 from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL
@@ -101,7 +92,11 @@ class Answers:
 
 
 @pytest.mark.parametrize(
-    "error", [RequestRefusedError, AccessRefusedError, MalformedAnswerError, BlockedByFirewallError]
+    "error",
+    [
+        *(errors.RequestRefusedError, errors.AccessRefusedError),
+        *(errors.MalformedAnswerError, errors.BlockedByFirewallError),
+    ],
 )
 def test_however_the_search_is_refused_the_newest_older_year_is_read_whole(error):
     answers = Answers(error("no such search"))
@@ -111,20 +106,20 @@ def test_however_the_search_is_refused_the_newest_older_year_is_read_whole(error
 
 
 def test_a_search_that_always_ends_in_a_server_error_is_tried_twice_and_costs_only_the_older_years():
-    answers = Answers(SourceUnavailableError("HTTP 500"), SourceUnavailableError("HTTP 500"))
+    answers = Answers(errors.SourceUnavailableError("HTTP 500"), errors.SourceUnavailableError("HTTP 500"))
     found = read_older_years([25, 24, 23], WINDOW_START, answers)
     assert answers.asked == [(25, "searched"), (25, "whole"), (24, "searched")]
     assert found.not_read == (24, 23)
 
 
 def test_an_outage_during_the_search_leaves_no_year_unread():
-    answers = Answers(SourceUnavailableError("HTTP 503"))
+    answers = Answers(errors.SourceUnavailableError("HTTP 503"))
     found = read_older_years([25, 24, 23], WINDOW_START, answers)
     assert [year for _, year in found.readings] == [25, 24, 23]
     assert found.not_read == ()
 
 
-@pytest.mark.parametrize("error", [RateLimitedError, ReadCancelledError, QmlativError])
+@pytest.mark.parametrize("error", [errors.RateLimitedError, errors.ReadCancelledError, errors.QmlativError])
 def test_some_errors_say_nothing_about_the_search_and_end_the_read(error):
     with pytest.raises(error):
         read_older_years([25, 24], WINDOW_START, Answers(error("no")))
@@ -132,9 +127,9 @@ def test_some_errors_say_nothing_about_the_search_and_end_the_read(error):
 
 def test_a_source_that_stays_down_fails_the_read():
     def read(*_):
-        raise SourceUnavailableError("HTTP 503")
+        raise errors.SourceUnavailableError("HTTP 503")
 
-    with pytest.raises(SourceUnavailableError):
+    with pytest.raises(errors.SourceUnavailableError):
         read_older_years([25, 24], WINDOW_START, read)
 
 

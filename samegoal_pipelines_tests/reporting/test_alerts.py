@@ -218,9 +218,9 @@ def test_where_nothing_is_wrong_nothing_is_sent_and_the_look_is_recorded(warehou
 
 
 def test_trouble_that_comes_later_is_told_in_a_message_of_its_own_at_most_hourly(warehouse, ear):
-    for district_id, state in {"alpha": "failed", "beta": "published", "gamma": "published"}.items():
+    states = {"alpha": "failed", "beta": "published", "gamma": "published", "delta": None}
+    for district_id, state in states.items():
         put(warehouse, district_id, state)
-    put(warehouse, "delta", None)
     look(warehouse, SIX_IN_CHICAGO, ear)
     attempt(warehouse, "beta", "held", reason="too many")
     look(warehouse, SIX_IN_CHICAGO + timedelta(minutes=59), ear)

@@ -35,17 +35,11 @@ def test_it_prints_what_is_needed_to_read_it_and_stops_on_a_signal(process, numb
         output += line
         if output.count("to register") == 2:
             break
-    found = {
-        label: re.findall(rf"{label} +(\S+)", output)
-        for label in ("id", "base URL", "client key", "client secret")
-    }
-    assert found["id"] == ["cedar-hollow", "dry-fork"]
-    form = {
-        "grant_type": "client_credentials",
-        "client_id": found["client key"][1],
-        "client_secret": found["client secret"][1],
-    }
-    base_url = found["base URL"][1]
+    labels = ("id", "base URL", "client key", "client secret")
+    ids, base_urls, keys, secrets = (re.findall(rf"{label} +(\S+)", output) for label in labels)
+    assert ids == ["cedar-hollow", "dry-fork"]
+    form = {"grant_type": "client_credentials", "client_id": keys[1], "client_secret": secrets[1]}
+    base_url = base_urls[1]
     token = requests.post(f"{base_url}/oauth/token", data=form, timeout=60).json()["access_token"]
     signed = {"Authorization": f"Bearer {token}"}
     asked = [

@@ -39,9 +39,7 @@ def enrollments(today: date, students: int = STUDENTS) -> pd.DataFrame:
     """Enrollments with their codes, as of a day."""
     district = Sandbox.generate(1, students, seed=7, today=today).districts[0]
     codes = frame(district, "Enrollment/WithdrawalCode")[["WithdrawalCodeID", "Code"]]
-    return frame(district, ENROLLMENTS).merge(
-        codes, on="WithdrawalCodeID", how="left", validate="many_to_one"
-    )
+    return frame(district, ENROLLMENTS).merge(codes, how="left", validate="many_to_one")
 
 
 def test_the_same_seed_day_and_night_give_the_same_districts_in_another_process():
@@ -196,15 +194,14 @@ def test_proportions_follow_the_season(today, expected):
     rows = enrollments(today)
     rows = rows[(rows["Code"] != "CECS").fillna(True)]
     start, end = rows["StartDate"], rows["EndDate"].fillna(date(2999, 1, 1))
+    year = rows["SchoolYearID"]
     flags = pd.DataFrame(
         {
             "StudentID": rows["StudentID"],
-            "current": (start <= today)
-            & (end >= today)
-            & (rows["SchoolYearID"] >= (27 if today < SUMMER else 28)),
+            "current": (start <= today) & (end >= today) & (year >= (27 if today < SUMMER else 28)),
             "upcoming": start > today,
             "past": (end < today) & (end >= start),
-            "next year": rows["SchoolYearID"] == 28,
+            "next year": year == 28,
             "graduated": (rows["Code"] == "01") & (end > today - timedelta(days=60)),
         }
     )

@@ -34,11 +34,8 @@ def group(how: str, *conditions: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("how", "value", "expected"),
     [
-        ("Equal", 2, [2]),
-        ("Less", 2, [1]),
-        ("LessEqual", "2", [1, 2]),
-        ("Greater", "4", [5]),
-        ("GreaterEqual", 4, [4, 5]),
+        *(("Equal", 2, [2]), ("Less", 2, [1]), ("LessEqual", "2", [1, 2])),
+        *(("Greater", "4", [5]), ("GreaterEqual", 4, [4, 5])),
     ],
 )
 def test_numbers_are_compared(found, how, value, expected):
@@ -54,11 +51,8 @@ def test_null_is_found_only_if_asked_for(found):
 
 def test_flags_may_be_asked_with_a_string_condition_or_a_boolean_one(found):
     names = [1_000_001, 1_000_002, 1_000_003, 1_000_004, 1_000_005]
-    for condition in (
-        one("String", "IsStudentName", "Equal", "true"),
-        one("Boolean", "IsStudentName", "Equal", True),
-    ):
-        assert found(condition, "Demographics/Name", "NameID") == names
+    for kind, value in (("String", "true"), ("Boolean", True)):
+        assert found(one(kind, "IsStudentName", "Equal", value), "Demographics/Name", "NameID") == names
     assert found(one("String", "IsStudentName", "Equal", "false"), "Demographics/Name", "NameID") == []
 
 
@@ -78,10 +72,8 @@ def test_groups_join_conditions_and_may_hold_groups(found):
 
 def test_rows_are_ordered_as_asked(caller):
     def order(*sort: dict[str, Any]) -> list[int]:
-        name = "Enrollment/EntryWithdrawal"
-        return [
-            row["StudentID"] for row in caller.objects(name, ["StudentID"], search={"SearchSort": list(sort)})
-        ]
+        rows = caller.objects("Enrollment/EntryWithdrawal", ["StudentID"], search={"SearchSort": [*sort]})
+        return [row["StudentID"] for row in rows]
 
     assert order() == [5, 3, 1, 4, 2]
     assert order({"FieldName": "StudentID", "Descending": False}) == [1, 2, 3, 4, 5]

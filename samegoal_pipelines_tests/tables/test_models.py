@@ -267,13 +267,6 @@ def test_a_report_never_contains_a_value_of_a_column_of_the_wrong_type(name):
         assert_tells_nothing(pd.DataFrame(dict.fromkeys(declared.names, values)), declared)
 
 
-def test_a_summary_names_table_rows_columns_checks_and_counts_in_one_line():
-    assert summary(STATUS, student(1), student(1)) == (
-        "student_status: 2 rows, "
-        "(table): an enrollment decides one status (2); (table): the key is unique (2)"
-    )
-
-
 def test_a_missing_and_an_unexpected_column_are_named_and_an_unexpected_name_is_cut():
     frame = table(UNCERTAIN, [{"student_id": 1, "reasons": "unreadable"}])
     assert violations(frame.rename(columns={"reasons": "x" * 500}), UNCERTAIN) == (

@@ -28,14 +28,8 @@ def days_around(today: date) -> list[date]:
     """Days on which something may turn (today, the window's start, a year's ends) and their neighbours."""
     year_ago = date(today.year - 1, today.month, min(today.day, 28))
     year = year_of(today)
-    turning = [
-        today,
-        year_ago,
-        date(year - 1, 7, 1),
-        date(year, 7, 1),
-        date(year - 2, 8, 12),
-        date(year, 8, 12),
-    ]
+    turning = [today, year_ago]
+    turning += [date(year - 1, 7, 1), date(year, 7, 1), date(year - 2, 8, 12), date(year, 8, 12)]
     near = [day + timedelta(days=step) for day in turning for step in (-2, -1, 0, 1, 2)]
     placeholders = [date.min, date(1753, 1, 1), date(1900, 1, 1), date.max]
     return [*near, *placeholders, date(2016, 2, 29)]
@@ -79,12 +73,8 @@ def entry_row(
     if random.random() < trouble:
         field, value = random.choice(
             [
-                ("StudentID", None),
-                ("StartDate", None),
-                ("SchoolYearID", None),
-                ("SchoolYearID", 1999),
-                ("WithdrawalCodeID", 99_999),
-                ("WithdrawalCodeID", random.choice(codes)["WithdrawalCodeID"]),
+                *(("StudentID", None), ("StartDate", None), ("SchoolYearID", None), ("SchoolYearID", 1999)),
+                *(("WithdrawalCodeID", code) for code in (99_999, random.choice(codes)["WithdrawalCodeID"])),
             ]
         )
         row[field] = value
@@ -121,19 +111,9 @@ def edge_case_district(seed: int, today: date | None = None) -> tuple[dict[str, 
     if random.random() < 0.1:
         listed_years[0]["Unreadable"] = json.dumps({"NumericYear": "?"})
     schools = [
-        {
-            "SchoolID": school,
-            "SchoolYearID": year,
-            "Name": f"School {school} of {year}",
-            "StateAssignedID": f"00{school}",
-        }
-        for school in (1, 2)
+        {"SchoolID": n, "SchoolYearID": year, "Name": f"School {n} of {year}", "StateAssignedID": f"00{n}"}
+        for n in (1, 2)
         for year in random.sample(years, 2)
     ]
-    objects = {
-        "EntryWithdrawal": rows,
-        "SchoolYear": listed_years,
-        "WithdrawalCode": codes,
-        "School": schools,
-    }
-    return complete({"Entity": [], **objects}), today
+    objects = {"EntryWithdrawal": rows, "SchoolYear": listed_years, "WithdrawalCode": codes}
+    return complete({"Entity": [], **objects, "School": schools}), today

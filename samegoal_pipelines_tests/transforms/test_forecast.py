@@ -19,16 +19,10 @@ def statuses(raw, today: date) -> dict[int, str]:
 
 
 def test_each_flip_is_on_its_day_and_the_horizon_is_the_last_one():
-    raw = enrollments(
-        [
-            entry(1, "2026-08-12", "2026-10-14", "82", student=1),
-            entry(2, "2026-08-12", "2026-10-14", "01", student=2),
-            entry(3, "2026-10-15", student=3),
-            entry(4, "2025-08-12", "2025-10-13", "82", student=4),
-            entry(5, "2026-08-12", student=5),
-        ],
-        TODAY,
-    )
+    ending = [entry(n, "2026-08-12", "2026-10-14", code, student=n) for n, code in ((1, "82"), (2, "01"))]
+    coming, staying = entry(3, "2026-10-15", student=3), entry(5, "2026-08-12", student=5)
+    leaving = entry(4, "2025-08-12", "2025-10-13", "82", student=4)
+    raw = enrollments([*ending, coming, leaving, staying], TODAY)
     expected = [
         (4, date(2026, 10, 14), "INACTIVE", None),
         (1, date(2026, 10, 15), "ENROLLED", "INACTIVE"),

@@ -23,7 +23,7 @@ from samegoal_pipelines.transforms.demographics import (
     find_restricted_pairs,
 )
 from samegoal_pipelines.transforms.withholding import WITHHOLD, Withholding, withholding_notes
-from samegoal_pipelines_tests.transforms.builders import Row, raw, reads, table
+from samegoal_pipelines_tests.transforms.builders import Row, raw, reads, records, table
 from samegoal_pipelines_tests.transforms.test_students import phone, status_row, uses
 
 SHOW_RESTRICTED = Withholding(show_restricted_contacts=True)
@@ -78,15 +78,8 @@ def build(
     return built
 
 
-def people(built: ParentDemographics) -> list[dict[str, Any]]:
-    return [
-        {name: None if pd.isna(value) else value for name, value in row.items()}
-        for row in built.parents.to_dict("records")
-    ]
-
-
 def one(*guardians: Row, **more: Any) -> dict[str, Any]:
-    (person,) = people(build(list(guardians), **more))
+    (person,) = records(build(list(guardians), **more).parents)
     return person
 
 
@@ -135,7 +128,7 @@ def test_where_the_restriction_field_is_not_granted_the_flag_is_null_and_contact
 
 def test_a_restriction_holds_for_that_student_and_not_for_a_sibling():
     rows = [guardian(1, student=1, HasActiveRestrictedAccess=True), guardian(2, student=2)]
-    built = people(build(rows, statuses=[status_row(1), status_row(2)]))
+    built = records(build(rows, statuses=[status_row(1), status_row(2)]).parents)
     assert [(row["student_id"], row["email"]) for row in built] == [(1, None), (2, "p@example.org")]
 
 
@@ -147,7 +140,7 @@ def test_a_pair_that_comes_several_times_is_one_row_of_the_lowest_rank_then_the_
         guardian(1, Rank=3, RelationshipID=1),
     ]
     built = build(rows)
-    assert [(row["rank"], row["relationship"]) for row in people(built)] == [(2, "F")]
+    assert [(row["rank"], row["relationship"]) for row in records(built.parents)] == [(2, "F")]
     assert built.counts["repeated"] == 3
 
 

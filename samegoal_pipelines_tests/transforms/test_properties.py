@@ -8,12 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samegoal_pipelines.tables.enrollments import (
-    EXCLUDED_ENROLLMENTS,
-    FILTERED_ENROLLMENTS,
-    STUDENT_STATUS,
-    UNCERTAIN_STUDENTS,
-)
+from samegoal_pipelines.tables import enrollments as models
 from samegoal_pipelines.tables.validation import violations
 from samegoal_pipelines.tables.vocabulary import EXCLUDED, QUARANTINED, RULES
 from samegoal_pipelines_tests.transforms.builders import classify, raw
@@ -39,10 +34,8 @@ def run(district: dict[str, list[Row]], today: date, *, check: bool = False) -> 
     enrollments, excluded = filtered.enrollments, filtered.excluded
     if check:
         for frame, model in (
-            (enrollments, FILTERED_ENROLLMENTS),
-            (excluded, EXCLUDED_ENROLLMENTS),
-            (statuses, STUDENT_STATUS),
-            (uncertain, UNCERTAIN_STUDENTS),
+            *((enrollments, models.FILTERED_ENROLLMENTS), (excluded, models.EXCLUDED_ENROLLMENTS)),
+            *((statuses, models.STUDENT_STATUS), (uncertain, models.UNCERTAIN_STUDENTS)),
         ):
             assert violations(frame, model) == ""
     decided = zip(statuses["status"], statuses["reason"], statuses["enrollment_id"], strict=True)

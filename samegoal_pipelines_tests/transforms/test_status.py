@@ -59,19 +59,10 @@ def test_of_several_enrollments_of_a_kind_one_decides(base, other, deciding):
 
 def test_each_status_carries_its_deciding_enrollment_and_the_student_s_building():
     row = statuses(entry(7, "2026-01-07", "2026-05-28", "01 ")).iloc[0]
-    assert row.to_dict() == {
-        "student_id": 1,
-        "status": "GRADUATED",
-        "reason": "graduated",
-        "enrollment_id": 7,
-        "first_day": date(2026, 1, 7),
-        "last_day": date(2026, 5, 28),
-        "withdrawal_code": "01",
-        "school_year_id": 2026,
-        "entity_id": 5,
-        "building": "Main",
-        "building_reporting_id": "255901001",
-    }
+    decision = {"student_id": 1, "status": "GRADUATED", "reason": "graduated", "enrollment_id": 7}
+    dates = {"first_day": date(2026, 1, 7), "last_day": date(2026, 5, 28), "withdrawal_code": "01"}
+    place = {"entity_id": 5, "building": "Main", "building_reporting_id": "255901001"}
+    assert row.to_dict() == {**decision, **dates, "school_year_id": 2026, **place}
 
 
 def test_there_are_four_statuses_and_pre_enrolled_has_a_hyphen():

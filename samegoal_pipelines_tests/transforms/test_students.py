@@ -3,7 +3,6 @@
 from datetime import date
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from samegoal_pipelines.tables.enrollments import STUDENT_STATUS
@@ -19,7 +18,7 @@ from samegoal_pipelines.transforms.demographics import (
     find_confidential_phones,
 )
 from samegoal_pipelines.transforms.withholding import WITHHOLD, Withholding
-from samegoal_pipelines_tests.transforms.builders import Row, raw, table
+from samegoal_pipelines_tests.transforms.builders import Row, raw, records, table
 
 
 def status_row(student: int = 1, year: int = 2027, **fields: Any) -> dict[str, Any]:
@@ -92,9 +91,8 @@ def build(
 
 def one(statuses: list[Row] | None = None, **more: Any) -> dict[str, Any]:
     """The one student's row, null as None."""
-    students = build(statuses, **more).students
-    assert len(students) == 1
-    return {name: None if pd.isna(value) else value for name, value in students.iloc[0].items()}
+    (student,) = records(build(statuses, **more).students)
+    return student
 
 
 @pytest.mark.parametrize("number", ["00123", " 123 ", str(2**53 + 1), "", "12E5"])

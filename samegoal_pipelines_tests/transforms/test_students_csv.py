@@ -78,14 +78,9 @@ def test_what_a_spreadsheet_was_kept_from_running_is_no_difference():
 
 
 def test_students_are_new_missing_or_different_by_column():
-    moved = {**STUDENT, "student_number": "00124"}
-    new = {**STUDENT, "student_number": "00125"}
-    found = compared(
-        TRAN,
-        "00124,Tran,2015-03-05,M,PRE_ENROLLED,1",
-        "123,Tran,2015-03-04,F,ENROLLED,01",
-        students=[STUDENT, moved, new],
-    )
+    students = [{**STUDENT, "student_number": number} for number in ("00123", "00124", "00125")]
+    others = ("00124,Tran,2015-03-05,M,PRE_ENROLLED,1", "123,Tran,2015-03-04,F,ENROLLED,01")
+    found = compared(TRAN, *others, students=students)
     assert (found.in_file, found.same) == (3, 1)
     assert found.new == ("00125",)
     assert found.missing == ("123",), "a number without its zeros is another number"
@@ -95,11 +90,9 @@ def test_students_are_new_missing_or_different_by_column():
 
 
 def test_numbers_that_a_spreadsheet_stripped_of_zeros_are_counted():
-    numbers = ("00123", "00124", "0", "A1")
-    found = compared(
-        *(f"{number},Tran,,,," for number in ("123", "0124", "125", "A1")),
-        students=[{**STUDENT, "student_number": number} for number in numbers],
-    )
+    students = [{**STUDENT, "student_number": number} for number in ("00123", "00124", "0", "A1")]
+    lines = [f"{number},Tran,,,," for number in ("123", "0124", "125", "A1")]
+    found = compared(*lines, students=students)
     assert found.missing == ("0124", "123", "125")
     assert found.without_zeros == 2
 
@@ -114,8 +107,7 @@ def test_columns_that_one_side_lacks_are_not_compared():
 
 
 def test_students_without_a_number_of_their_own_are_counted_and_are_not_missing():
-    found = compared(
-        TRAN, students=[STUDENT, {**STUDENT, "student_id": 8}, {**STUDENT, "student_number": None}]
-    )
+    students = [STUDENT, {**STUDENT, "student_id": 8}, {**STUDENT, "student_number": None}]
+    found = compared(TRAN, students=students)
     assert found.unusable == 3
     assert (found.new, found.missing, found.same) == ((), (), 0)

@@ -129,8 +129,10 @@ class Pipeline:
             )
 
     def rows(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        with self.deployment.warehouse.connect() as connection:
-            return [tuple(row) for row in connection.execute(text(sql), parameters)]
+        """The rows of a statement. What it writes is committed."""
+        with self.deployment.warehouse.begin() as connection:
+            found = connection.execute(text(sql), parameters)
+            return [tuple(row) for row in found] if found.returns_rows else []
 
     def states(self, *columns: str) -> list[tuple[Any, ...]]:
         """The state, and further columns, of every attempt at a night, oldest first."""

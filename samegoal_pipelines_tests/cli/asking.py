@@ -41,6 +41,18 @@ class Answered(NamedTuple):
         return self
 
     @property
+    def failed(self) -> Self:
+        """Itself, after exit status 1."""
+        assert self.returncode == 1, self.stderr
+        return self
+
+    @property
+    def refusal(self) -> str:
+        """Standard error, after exit status 1 with one line of it and nothing else."""
+        assert (self.returncode, self.stdout, self.stderr.count("\n")) == (1, "", 1), self
+        return self.stderr
+
+    @property
     def json(self) -> Any:
         return json.loads(self.stdout)
 
@@ -71,7 +83,6 @@ def run(*arguments: str, stdin: str = "", **environment: str) -> Answered:
 
 
 def program(*arguments: str, **options: object) -> Answered:
-    """Run the installed program."""
     done = subprocess.run(
         [PROGRAM, *arguments],
         **{"capture_output": True, "text": True, "timeout": 600, "check": False, **options},  # type: ignore[call-overload]
@@ -128,5 +139,4 @@ Ask = Callable[..., Answered]
 
 @pytest.fixture
 def ask(environment: None) -> Ask:
-    """`run`, on this test's deployment."""
     return run

@@ -9,6 +9,7 @@ from hashlib import sha256
 from samegoal_pipelines.cli.credentials import read_secret
 from samegoal_pipelines.operations.runs import execute
 from samegoal_pipelines_tests.cli.asking import PROGRAM, run
+from samegoal_pipelines_tests.warehouse.factories import rows
 
 ADD = ["districts", "add", "a", "--name", "A", "--base-url", "https://a.example.org", "--client-key", "k1"]
 
@@ -34,20 +35,16 @@ def at_a_terminal(*arguments: str, typed: str = "") -> tuple[int, str]:
 
 def test_a_district_without_a_secret_awaits_it_until_it_is_set(environment):
     added = run(*ADD, "--access-name", "SameGoal 2026", "--contact", "pat@example.org")
-    assert (added.returncode, added.stderr) == (0, "")
-    assert added.stdout == (
-        "a: registered, awaiting secret; once SameGoal's technical team has generated the secret: "
-        "samegoal-pipelines districts set-secret a\n"
-    )
+    told = "registered, awaiting secret; once SameGoal's technical team has generated the secret"
+    assert added == (0, f"a: {told}: samegoal-pipelines districts set-secret a\n", "")
     lines = run("districts", "show", "a").ok.lines
     assert "Client Key k1" in lines
     assert "Integration Access SameGoal 2026" in lines
     assert "Client Secret awaiting secret" in lines
     assert "contact pat@example.org" in lines
 
-    synced = run("sync", "a")
-    assert (synced.returncode, synced.stderr.count("\n")) == (1, 1)
-    assert synced.stderr.startswith("error: a: awaiting secret. To do: once SameGoal's technical team")
+    waits = "error: a: awaiting secret. To do: once SameGoal's technical team"
+    assert run("sync", "a").refusal.startswith(waits)
 
     done = run("districts", "set-secret", "a", stdin="plugh\n", SAMEGOAL_OPERATOR="Pat Miller")
     assert done.stdout == "a: secret set; next: samegoal-pipelines districts verify a\n"
@@ -73,19 +70,14 @@ def test_the_secret_is_revealed_to_a_terminal_only_and_recorded(environment, dep
     run(*ADD, stdin="xyzzy")
 
     def disclosures() -> list[tuple[str, str, str]]:
-        with deployment.warehouse.connect() as connection:
-            rows = connection.exec_driver_sql(
-                "select district_id, what, disclosed_by from samegoal.disclosures"
-            )
-            return [tuple(row) for row in rows]
+        return rows(deployment.warehouse, "select district_id, what, disclosed_by from samegoal.disclosures")
 
     lines = run("districts", "credentials", "a").ok.lines
     assert lines[:2] == ["API Base URL https://a.example.org", "Client Key k1"]
     assert not any("xyzzy" in line for line in lines)
 
-    redirected = run("districts", "credentials", "a", "--reveal")
-    assert (redirected.returncode, redirected.stdout) == (1, "")
-    assert redirected.stderr.startswith("error: a: --reveal prints the Client Secret to a terminal only")
+    redirected = run("districts", "credentials", "a", "--reveal").refusal
+    assert redirected.startswith("error: a: --reveal prints the Client Secret to a terminal only")
     assert disclosures() == []
 
     status, seen = at_a_terminal("districts", "credentials", "a", "--reveal")

@@ -10,30 +10,22 @@ import sqlalchemy as sa
 from samegoal_pipelines.tables.warehouse import registrar_worklist
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines_tests.reporting.factories import NIGHT, register
-from samegoal_pipelines_tests.warehouse.factories import publish_night, snapshot, student
+from samegoal_pipelines_tests.warehouse.factories import publish_night, rows, snapshot, student
 
 
 @pytest.fixture
 def listed(deployment) -> None:
     register(deployment.warehouse, "alpha")
-    rows = [
+    listed: list[dict[str, object]] = [
         {"student_number": "00042", "building": "West High", "problem": "tie", "enrollment_id": 7},
         {"student_number": "00043", "building": "West High", "problem": "tie", "enrollment_id": 8},
         {"student_number": "00041", "building": "=1+1", "problem": "never closed", "enrollment_id": 9},
     ]
     with as_writer(deployment.warehouse, "alpha", "listing") as connection:
-        for line, row in enumerate(rows):
-            connection.execute(
-                sa.insert(registrar_worklist).values(
-                    district_id="alpha",
-                    line=line,
-                    snapshot_date=NIGHT,
-                    student_id=int(str(row["student_number"])),
-                    detail="two enrollments",
-                    fix="close one",
-                    **row,
-                )
-            )
+        for line, row in enumerate(listed):
+            row |= {"line": line, "snapshot_date": NIGHT, "student_id": int(str(row["student_number"]))}
+            row |= {"district_id": "alpha", "detail": "two enrollments", "fix": "close one"}
+            connection.execute(sa.insert(registrar_worklist).values(**row))
 
 
 def test_the_registrar_gets_a_file_with_every_student_and_the_terminal_names_none(listed, ask):
@@ -49,19 +41,11 @@ def test_the_registrar_gets_a_file_with_every_student_and_the_terminal_names_non
     assert len(ask("worklist", "alpha", "--json").json) == 3
 
 
-COMPLETE = {
-    "first_name": "Ana",
-    "last_name": "Tran",
-    "birth_date": date(2015, 3, 4),
-    "gender": "Female",
-    "building": "Elm",
-    "building_reporting_id": "001",
-}
-
-
 def test_export_names_both_files_who_is_excluded_and_the_operator(deployment, ask, tmp_path):
     register(deployment.warehouse, "grand-bend")
-    whole, refused = student(1, **COMPLETE, parents={10: {}}), student(2, parents={20: {}})
+    person = {"first_name": "Ana", "last_name": "Tran", "birth_date": date(2015, 3, 4), "gender": "Female"}
+    whole = student(1, **person, building="Elm", building_reporting_id="001", parents={10: {}})
+    refused = student(2, parents={20: {}})
     publish_night(deployment.warehouse, 0, snapshot(whole, refused))
     folder = tmp_path / "files"
     result = ask("export", "grand-bend", "--to", str(folder), SAMEGOAL_OPERATOR="Pat Miller").ok
@@ -71,9 +55,9 @@ def test_export_names_both_files_who_is_excluded_and_the_operator(deployment, as
     as_json = ask("export", "grand-bend", "--to", str(folder), "--json").json
     assert (as_json["students"], as_json["parents"]) == (1, 1)
     assert as_json["parents_file"] == str(folder / "parents.csv")
-    with deployment.warehouse.connect() as connection:
-        recorded = connection.exec_driver_sql(
-            "select disclosed_by, what, students, parents from samegoal.disclosures order by disclosure_id"
-        ).all()
+    recorded = rows(
+        deployment.warehouse,
+        "select disclosed_by, what, students, parents from samegoal.disclosures order by disclosure_id",
+    )
     assert recorded[0] == ("Pat Miller", "export", 1, 1)
     assert len(recorded) == 2

@@ -38,21 +38,13 @@ def qmlativ(source: SandboxServer) -> SandboxDistrict:
 @pytest.fixture
 def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
     with smtp_server() as box:
-        monkeypatch.setenv(
-            "SAMEGOAL_CONTACT_MAIL_URL", f"mailto://127.0.0.1:{box.port}?from=setup@example.org"
-        )
+        url = f"mailto://127.0.0.1:{box.port}?from=setup@example.org"
+        monkeypatch.setenv("SAMEGOAL_CONTACT_MAIL_URL", url)
         yield box
 
 
 @pytest.fixture
-def follow(
-    environment: None,
-    source: SandboxServer,
-    qmlativ: SandboxDistrict,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Callable[[int], list[Answered]]:
-    """Run the commands of a step. Each must succeed."""
+def follow(environment, source, qmlativ, tmp_path, monkeypatch) -> Callable[[int], list[Answered]]:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "secret.txt").write_text(f"{qmlativ.client_secret}\n")
     (tmp_path / "students.csv").write_text("Student Id,Last Name,Grade\n999999,Gone,05\n")

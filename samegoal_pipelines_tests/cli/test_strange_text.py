@@ -6,7 +6,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import sqlalchemy as sa
 
 import samegoal_pipelines
 from samegoal_pipelines.cli import terminal
@@ -14,6 +13,7 @@ from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.printable import on_one_line
+from samegoal_pipelines_tests.mass_changes import enrolled
 from samegoal_pipelines_tests.pipeline import TODAY
 from samegoal_pipelines_tests.reporting.factories import register
 
@@ -28,27 +28,16 @@ AS_SHOWN = {MARKUP: MARKUP, CONTROL: "Dry [2J ]0;t Fork error: nobody 1m is publ
 def strange(request, pipeline, district) -> str:
     """A text that is the name of a district, of a school and a pause's reason, and begins a number."""
     text = request.param
-    made = district(
-        [
-            {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"},
-            {"EntryWithdrawalID": 2, "StudentID": 12, "StartDate": "2026-08-12", "EndDate": str(SOON)},
-        ],
-        name=text,
-    )
+    stays, leaves = enrolled(12)[-2:]
+    made = district([stays, leaves | {"EndDate": str(SOON)}], name=text)
     made.replace_rows("Enrollment/School", [{**row, "Name": text} for row in made.rows("Enrollment/School")])
     made.edit("Student/Student", 12, StudentNumber=text)
     pipeline.add(made, name="Plain", expires=date(2026, 11, 1))
     register(pipeline.deployment.warehouse, "beta")
-    pause(
-        pipeline.deployment.warehouse,
-        "beta",
-        paused_from=TODAY,
-        paused_to=date(2099, 6, 1),
-        set_by=text,
-        reason=text,
-    )
-    with pipeline.deployment.warehouse.begin() as connection:  # as registered before names were checked
-        connection.execute(sa.text("update samegoal.districts set name = :name"), {"name": text})
+    until = date(2099, 6, 1)
+    pause(pipeline.deployment.warehouse, "beta", paused_from=TODAY, paused_to=until, set_by=text, reason=text)
+    # as registered before names were checked
+    pipeline.rows("update samegoal.districts set name = :name", name=text)
     assert pipeline.run().published
     return text
 
@@ -86,10 +75,8 @@ def test_a_table_has_a_line_for_each_string_and_more_only_for_a_list(capsys):
 
 def test_facts_are_aligned_on_the_left_and_missing_ones_are_left_out(capsys):
     terminal.print_facts({"entity id": 4, "name": "Dry Fork", "contact": None})
-    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
-        "entity id  4",
-        "name       Dry Fork",
-    ]
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["entity id  4", "name       Dry Fork"]
 
 
 @pytest.mark.parametrize("text", [MARKUP, CONTROL])

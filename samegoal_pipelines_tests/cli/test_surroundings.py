@@ -15,6 +15,7 @@ from samegoal_pipelines.sandbox import Sandbox, serve
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines_tests.cli.asking import Answered, program, run
 from samegoal_pipelines_tests.literal_district import literal_district
+from samegoal_pipelines_tests.mass_changes import ENTRIES, enrolled
 from samegoal_pipelines_tests.pipeline import TODAY
 
 HOSTILE = {
@@ -56,9 +57,7 @@ def surroundings() -> Iterator[Surroundings]:
     """A published night of one district, whose name is Español."""
     folder = Path(tempfile.mkdtemp(prefix="samegoal-surroundings-"))
     made = Surroundings(folder)
-    district = literal_district(
-        {"Enrollment/EntryWithdrawal": [{"StudentID": 11, "StartDate": "2026-08-12"}]}, today=TODAY
-    )
+    district = literal_district({ENTRIES: enrolled(1)}, today=TODAY)
     with serve(Sandbox([district])) as server:
         assert made.run("postgres", "start").ok
         try:
@@ -96,12 +95,8 @@ def test_a_terminal_that_cannot_show_a_letter_gets_an_escape(surroundings):
 
 
 def test_an_open_umask_leaves_nothing_that_others_may_write(surroundings):
-    open_to_all = [
-        path
-        for path in (surroundings.home, *surroundings.home.rglob("*"))
-        if not path.is_symlink() and path.stat().st_mode & stat.S_IWOTH and not path.is_socket()
-    ]
-    assert open_to_all == []
+    paths = [path for path in (surroundings.home, *surroundings.home.rglob("*")) if not path.is_symlink()]
+    assert [one for one in paths if one.stat().st_mode & stat.S_IWOTH and not one.is_socket()] == []
     assert stat.S_IMODE(surroundings.home.stat().st_mode) == 0o700
     assert stat.S_IMODE((surroundings.home / "landed, [b] %2F é").stat().st_mode) == 0o700
 
@@ -109,8 +104,7 @@ def test_an_open_umask_leaves_nothing_that_others_may_write(surroundings):
 @pytest.mark.parametrize("name", ["SAMEGOAL_DATABASE_URL", "SAMEGOAL_LANDING_URL"])
 def test_the_demo_refuses_a_configured_database_or_landing(tmp_path, name):
     value = "postgresql://sam:hidden@127.0.0.1:1/production"
-    done = run("demo", **{"SAMEGOAL_HOME": str(tmp_path / "home"), name: value})
-    assert done.returncode == 1
+    done = run("demo", **{"SAMEGOAL_HOME": str(tmp_path / "home"), name: value}).failed
     assert f"error: starting the demo: {name} set" in done.stderr
     assert "--here" in done.stderr
     assert "hidden" not in done.stderr

@@ -35,7 +35,10 @@ BY_COMMAND_TAG = ".dagster/samegoal_by_command"
 """The tag of runs started at a terminal. The UI hides such tags."""
 RETRIES = 2
 OUTCOME_TAG = "samegoal/outcome"
-"""The tag of runs that published nothing: `held` or `failed`. It distinguishes them in the list of runs."""
+"""The tag of runs that published nothing: `held` or `failed`. It distinguishes them in the list of runs.
+
+A run that publishes after all has `published`: its step was retried, or it re-executes a run with such a tag.
+"""
 
 
 class NotADateError(PipelineError):
@@ -89,6 +92,7 @@ class DistrictRun:
 
     Attributes:
         run_id: Dagster's id of the run.
+        outcome: its tag OUTCOME_TAG, if any. A re-executed run begins with the tags of the first one.
         waits: seconds before each retry of a step that failed for a temporary reason. They belong to the run,
             not to its steps, so that a night with many failures still ends in time. A waiting run keeps its
             place among the runs of its host, which spares an unavailable source. None at a terminal, where a
@@ -102,6 +106,7 @@ class DistrictRun:
         self._run = run
         by_hand = BY_COMMAND_TAG in run.tags and not self._is_reexecuted
         first = 0 if by_hand else deployment.settings.retry_seconds
+        self.outcome = run.tags.get(OUTCOME_TAG)
         self.waits = iter([first * 3**n for n in range(RETRIES if first else 0)])
 
     @property

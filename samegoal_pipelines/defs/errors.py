@@ -97,9 +97,10 @@ def _record(run: DistrictRun, error: PipelineError) -> None:
         snapshots.record_failure(run.deployment.warehouse, run.identity(), error)
 
 
-def tag_outcome(run: DistrictRun, outcome: Literal["held", "failed"]) -> None:
+def tag_outcome(run: DistrictRun, outcome: Literal["held", "failed", "published"]) -> None:
     """Tag the run for the list of runs. An unavailable storage must not hide why the run failed."""
     with suppress(Exception):
+        run.outcome = outcome
         run.instance.add_run_tags(run.run_id, {OUTCOME_TAG: outcome})
 
 

@@ -106,6 +106,8 @@ def published_snapshot(
         facts = snapshot_facts(outcome, district_run)
         found[GATE_CHECK] = gate_finding(context, district_run, outcome, verdict, facts)
         if outcome.published:
+            if district_run.outcome:
+                tag_outcome(district_run, "published")
             yield materialized(context, PUBLISHED_SNAPSHOT, facts | rows_facts(payload, outcome), found)
         else:
             yield from check_results(PUBLISHED_SNAPSHOT, found)

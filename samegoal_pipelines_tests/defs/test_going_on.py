@@ -70,6 +70,14 @@ def test_a_raw_assets_check_that_is_executed_alone_says_what_to_do_and_fails_no_
     assert pipeline.states() == []
 
 
+def test_a_run_goes_on_with_what_it_had_landed_and_no_longer_counts_as_failed(pipeline, runs, broken):
+    failed = broken(runs, PUBLISHING, TONIGHT)
+    again = runs.again(failed, from_failure=True)
+    assert again.is_success
+    assert [run.tags["samegoal/outcome"] for run in (failed, again)] == ["failed", "published"]
+    assert pipeline.rows(PARENTS) == [(True, None)]
+
+
 def test_a_run_does_not_go_on_once_another_one_has_read_qmlativ_again(pipeline, made, runs, broken):
     """The parents of the first reading beside the students of the second: half of each."""
     made.edit("Family/StudentGuardian", 1, HasActiveRestrictedAccess=False)

@@ -46,7 +46,7 @@ def events(result: dg.ExecuteInProcessResult, kind: str) -> list[dg.DagsterEvent
 
 
 def test_a_night_that_meets_503_is_tried_again_and_published_as_one_attempt(
-    pipeline, district, source, scheduled_night
+    pipeline, district, source, scheduled_night, instance
 ):
     pipeline.add(district(TWO))
     storm = source.faults.add(object="Student/Student", status=503, times=ATTEMPTS)
@@ -62,6 +62,7 @@ def test_a_night_that_meets_503_is_tried_again_and_published_as_one_attempt(
     assert "this run tries it again after" in reason
     assert storm.applied == ATTEMPTS
     assert attempts(pipeline) == [("published", TODAY, None)]
+    assert instance.get_run_by_id(result.run_id).tags["samegoal/outcome"] == "published"
     assert set(pipeline.statuses()) == {11, 12}
     (again,) = events(result, "STEP_UP_FOR_RETRY")
     message = str(again.step_retry_data.error)

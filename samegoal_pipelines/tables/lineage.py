@@ -107,7 +107,7 @@ def made_of(source: str) -> str:
     if origin is None:
         return ""
     values = list(dict.fromkeys(map(made_of, origin.value)))
-    return f"the rules, out of {', '.join(values)}" if origin.computed else " or ".join(values)
+    return f"the rules, from {', '.join(values)}" if origin.computed else " or ".join(values)
 
 
 def _origin_of(source: str) -> Origin | None:

@@ -54,6 +54,6 @@ def test_people_read_what_a_column_is_made_of():
     assert students["gender"].endswith(" Made of: Name.Gender or Name.GenderCode")
     assert students["city"].endswith(" Made of: Zip.City")
     status = descriptions("published_snapshot")["student_status.status"]
-    assert " Made of: the rules, out of EntryWithdrawal.StartDate, WithdrawalCode.Code, " in status
+    assert " Made of: the rules, from EntryWithdrawal.StartDate, WithdrawalCode.Code, " in status
     assert "EntryWithdrawal.EndDate or EntryWithdrawal.WithdrawalDate" in status
     assert descriptions("parent_demographics")["home_language"].startswith("Always null")

@@ -2,13 +2,12 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import pytest
-import sqlalchemy as sa
 
 from samegoal_pipelines.definitions import build_defs, defs
 from samegoal_pipelines.defs import alerts
@@ -18,8 +17,6 @@ from samegoal_pipelines.defs.report import REPORT_JOB, TRIES
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.reporting.addresses import Address, AlertError
-from samegoal_pipelines.tables.warehouse import districts
-from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines_tests.defs.daemon_fixtures import zone_at
 from samegoal_pipelines_tests.mass_changes import check_outcomes
 from samegoal_pipelines_tests.pipeline import TODAY
@@ -76,7 +73,6 @@ class Daemon:
         }
 
     def said(self, district_id: str) -> tuple[str, dict[str, Any]]:
-        """The description and metadata of a district's last outcome."""
         _, found = check_outcomes("published_snapshot", "on_time", district_id)[-1]
         return found.description, {name: value.value for name, value in found.metadata.items()}
 
@@ -92,9 +88,14 @@ def put(deployment: Deployment, district_id: str, state: str | None, zone: str =
         attempt(deployment.warehouse, district_id, state, reason="no luck")
 
 
-def test_a_tick_of_the_sensor_sends_one_message_to_every_address_and_a_second_tick_none(
-    deployment, instance, mailbox, hook
-):
+def raising(error: Exception) -> Callable[..., None]:
+    def fail(*_: Any) -> None:
+        raise error
+
+    return fail
+
+
+def test_a_tick_sends_every_address_one_message_and_a_second_none(deployment, instance, mailbox, hook):
     for district_id in ("alpha", "beta"):
         register(deployment.warehouse, district_id, zone_at(12))
 
@@ -118,9 +119,7 @@ def test_a_tick_of_the_sensor_sends_one_message_to_every_address_and_a_second_ti
     assert "nothing new" in forgetful.skip_message
 
 
-def test_the_check_is_red_for_the_districts_that_are_overdue_and_says_what_to_do(
-    daemon, deployment, instance
-):
+def test_the_check_is_red_for_overdue_districts_and_says_what_to_do(daemon, deployment, instance):
     put(deployment, "alpha", "failed")
     put(deployment, "beta", None)
     put(deployment, "gamma", "published")
@@ -150,11 +149,8 @@ def test_nothing_needs_to_have_run_for_a_district_to_be_overdue_on_its_own_clock
     assert daemon.said("honolulu")[1]["night"] == "2026-10-11"
     daemon.look(SIX_IN_HONOLULU)
     assert daemon.said("honolulu")[1]["night"] == "2026-10-12"
-    assert [message["Subject"] for message in mailbox.received] == [
-        "SameGoal night 2026-10-11: 1 late of 1",
-        "SameGoal night 2026-10-12: 1 late of 1",
-        "SameGoal night 2026-10-12: 1 late of 1",
-    ]
+    subjects = [message["Subject"] for message in mailbox.received]
+    assert subjects == [f"SameGoal night 2026-10-{day}: 1 late of 1" for day in (11, 12, 12)]
 
 
 def test_a_district_turns_red_and_green_night_after_night(daemon, deployment):
@@ -172,7 +168,7 @@ def test_a_district_turns_red_and_green_night_after_night(daemon, deployment):
     )
 
 
-def test_a_district_that_is_paused_disabled_or_erased_is_waited_for_no_more(daemon, deployment):
+def test_a_district_that_is_paused_disabled_or_erased_is_waited_for_no_more(daemon, deployment, pipeline):
     """Even if it is the last one of its time zone."""
     put(deployment, "paused", None)
     put(deployment, "erased", None)
@@ -182,8 +178,7 @@ def test_a_district_that_is_paused_disabled_or_erased_is_waited_for_no_more(daem
     assert daemon.shown() == {"paused": False, "erased": False, "disabled": False}
     pause(deployment.warehouse, "paused", paused_from=NIGHT, paused_to=NIGHT, set_by="pat", reason="fire")
     deployment.registry.set_active("disabled", False)
-    with as_writer(deployment.warehouse, "erased", "erasing") as connection:
-        connection.execute(sa.delete(districts).where(districts.c.district_id == "erased"))
+    pipeline.rows("delete from samegoal.districts where district_id = 'erased'")
     daemon.look(at("16:31"))
     assert daemon.shown() | {"erased": True} == {"paused": True, "erased": True, "disabled": True}
     assert daemon.said("paused")[0] == "no snapshot of 2026-10-12 is due: paused until 2026-10-12: fire"
@@ -228,25 +223,18 @@ def test_a_message_that_is_refused_does_not_block_a_later_one(daemon, deployment
     assert "(chicago)" in posted["message"]
 
 
-def test_an_unforeseen_error_blocks_neither_another_address_nor_the_checks(
-    daemon, deployment, mailbox, hook, monkeypatch
-):
-    def broken(*_: Any) -> None:
-        raise IndexError("of ana@example.com")
-
+def test_an_unforeseen_error_blocks_nothing_else(daemon, deployment, mailbox, hook, monkeypatch):
     put(deployment, "alpha", "failed")
-    send = Address.send
+    send, broken = Address.send, raising(IndexError("of ana@example.com"))
     monkeypatch.setattr(
-        Address, "send", lambda self, message: broken() if self.name == "mailto" else send(self, message)
+        Address, "send", lambda self, message: (broken if self.name == "mailto" else send)(self, message)
     )
     assert "alert not sent: mailto: unforeseen IndexError; report this" in daemon.look(SIX_IN_CHICAGO)
     assert daemon.shown() == {"alpha": False}
     assert (len(mailbox.received), len(hook.received)) == (0, 1)
 
 
-def test_an_address_that_hangs_blocks_neither_the_checks_nor_another_address(
-    daemon, deployment, mailbox, hook, monkeypatch
-):
+def test_an_address_that_hangs_blocks_nothing_else(daemon, deployment, mailbox, hook, monkeypatch):
     """And the next look finds nothing locked."""
     put(deployment, "alpha", "failed")
     put(deployment, "new-york", "failed", "America/New_York")
@@ -301,9 +289,7 @@ def test_all_is_well_is_sent_where_the_setting_asks_for_it(deployment, instance,
     assert [mail["Subject"] for mail in mailbox.received] == ["SameGoal night 2026-10-12: all is well"]
 
 
-def test_a_report_that_failed_to_the_last_try_is_told_though_every_district_is_well(
-    daemon, deployment, instance, mailbox, hook
-):
+def test_a_report_that_failed_to_the_last_try_is_told(daemon, deployment, instance, mailbox, hook):
     put(deployment, "alpha", "published")
     for number in range(1, TRIES + 1):
         daemon.look(SIX_IN_CHICAGO + timedelta(minutes=number))
@@ -330,25 +316,17 @@ def test_neither_the_checks_nor_the_messages_wait_for_each_other(daemon, deploym
     assert len(mailbox.received) == 1
 
 
-def test_checks_that_cannot_be_written_keep_no_message_from_being_sent(
-    daemon, deployment, mailbox, hook, monkeypatch
-):
-    def broken(*_: Any) -> None:
-        raise RuntimeError("no space")
-
+def test_checks_that_cannot_be_written_stop_no_message(daemon, deployment, mailbox, hook, monkeypatch):
     put(deployment, "alpha", "failed")
-    monkeypatch.setattr(alerts, "_show", broken)
+    monkeypatch.setattr(alerts, "_show", raising(RuntimeError("no space")))
     with pytest.raises(RuntimeError):
         daemon.look(SIX_IN_CHICAGO)
     assert (len(mailbox.received), len(hook.received)) == (1, 1)
 
 
-def test_a_run_that_publishes_turns_its_district_green_at_once(
-    daemon, deployment, pipeline, district, instance
-):
-    pipeline.add(district([STAYS], id="grand-bend"))
-    with as_writer(deployment.warehouse, "grand-bend", "making it older") as connection:
-        connection.execute(sa.update(districts).values(registered_at=REGISTERED))
+def test_publishing_turns_a_district_green_at_once(daemon, deployment, pipeline, district, instance):
+    pipeline.add(district([STAYS]))
+    pipeline.rows("update samegoal.districts set registered_at = :at", at=REGISTERED)
     assert pipeline.run(today=TODAY - timedelta(days=1)).published
     assert daemon.shown() == {"grand-bend": True}
 

@@ -55,7 +55,7 @@ def test_a_required_field_that_is_no_longer_granted_is_named(pipeline, published
 
 def test_a_field_of_another_type_in_every_row_fails_the_night(pipeline, good_night):
     """Quarantining every row would freeze the district without a word."""
-    made = good_night([{"StudentID": n, "StartDate": "2026-08-12"} for n in range(1, 31)])
+    made = good_night(enrolled(30))
     before = pipeline.published()
     made.replace_rows(ENTRIES, [row | {"SchoolID": "1101"} for row in made.rows(ENTRIES)])
     fails(pipeline, before, "EntryWithdrawal", "wrong type in every row")
@@ -67,9 +67,8 @@ def test_a_field_missing_that_is_optional_leaves_its_column_empty_and_is_reporte
     pipeline.add(made)
 
     assert pipeline.run().published
-    assert pipeline.rows(
-        "select is_white, is_hispanic, home_language from samegoal.student_demographics"
-    ) == [(None, None, None)]
+    columns = "select is_white, is_hispanic, home_language from samegoal.student_demographics"
+    assert pipeline.rows(columns) == [(None, None, None)]
     reads = pipeline.deployment.landing.read("raw_students", district_id="grand-bend", night=TODAY)["Reads"]
     assert "IsWhite" in reads.loc[reads["Object"] == "Name", "Missing"].iloc[0]
 
@@ -96,22 +95,15 @@ def test_a_row_that_cannot_be_read_keeps_its_student_as_last_published(pipeline,
 
 def test_students_of_whom_nothing_is_certain_and_who_were_never_published_get_no_row(pipeline, district):
     """A row without a start, and one that ends before it starts. The same row twice is one enrollment."""
-    made = district(
-        [
-            ENROLLED,
-            {"StudentID": 12, "StartDate": None},
-            {"StudentID": 13, "StartDate": "2026-08-12", "EndDate": "2026-08-11"},
-        ]
-    )
+    ends_first = {"StudentID": 13, "StartDate": "2026-08-12", "EndDate": "2026-08-11"}
+    made = district([ENROLLED, {"StudentID": 12, "StartDate": None}, ends_first])
     made.add_row(ENTRIES, **made.rows(ENTRIES)[0])
     pipeline.add(made)
 
     assert pipeline.run().published
     assert pipeline.statuses() == {11: ("ENROLLED", "current_enrollment")}
-    assert excluded(pipeline, TODAY) == [
-        ("quarantined", "never_effective", 3),
-        ("quarantined", "no_start_date", 2),
-    ]
+    reasons = [("never_effective", 3), ("no_start_date", 2)]
+    assert excluded(pipeline, TODAY) == [("quarantined", *reason) for reason in reasons]
 
 
 def test_the_same_enrollment_id_with_another_content_quarantines_both(pipeline, good_night):
@@ -125,13 +117,10 @@ def test_the_same_enrollment_id_with_another_content_quarantines_both(pipeline, 
     assert excluded(pipeline, TOMORROW) == [("quarantined", "conflicting_duplicate", 1)] * 2
 
 
-def test_a_table_that_breaks_its_schema_is_a_failed_check_and_nothing_downstream_runs(
-    pipeline, published, instance
-):
+def test_a_broken_schema_is_a_failed_check_and_nothing_downstream_runs(pipeline, published, instance):
     made, before = published
-    made.add_row(
-        "Enrollment/School", SchoolID=None, Name="Sentinel School", SchoolYearID=made.current_year_id()
-    )
+    school = {"SchoolID": None, "Name": "Sentinel School", "SchoolYearID": made.current_year_id()}
+    made.add_row("Enrollment/School", **school)
 
     run_id = fails(pipeline, before, "School", "key is given")
 
@@ -156,7 +145,7 @@ def test_one_districts_failure_touches_no_other(pipeline, published, district):
     pipeline.add(district([ENROLLED], id="beta", name="Beta ISD", code="222222"))
     made.client_secret = "another"
 
-    assert not pipeline.run("grand-bend", today=TOMORROW).published
+    assert not pipeline.run(today=TOMORROW).published
     assert pipeline.run("beta", today=TOMORROW).published
 
 
@@ -199,8 +188,6 @@ def test_an_unforeseen_error_keeps_its_text_to_itself(pipeline, published, monke
 
 def excluded(pipeline, night: date) -> list[tuple[str, str, int]]:
     """Outcome, reason and enrollment id of every row that did not count, as landed."""
-    tables = pipeline.deployment.landing.read(
-        "cecs_filtered_enrollments", district_id="grand-bend", night=night
-    )
-    rows = tables["excluded"]
+    asset = "cecs_filtered_enrollments"
+    rows = pipeline.deployment.landing.read(asset, district_id="grand-bend", night=night)["excluded"]
     return sorted(zip(rows["outcome"], rows["reason"], rows["enrollment_id"], strict=True))

@@ -23,12 +23,8 @@ WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
 def reads(*missing: str) -> pd.DataFrame:
     fields = {"HasActiveRestrictedAccess", "RelationshipID"} - set(missing)
-    row = {
-        "Object": "StudentGuardian",
-        "Fields": json.dumps(sorted(fields)),
-        "Missing": json.dumps(list(missing)),
-    }
-    return table(READS, [row])
+    lists = {"Fields": json.dumps(sorted(fields)), "Missing": json.dumps(list(missing))}
+    return table(READS, [{"Object": "StudentGuardian", **lists}])
 
 
 def test_granted_fields_need_no_word():
@@ -36,9 +32,8 @@ def test_granted_fields_need_no_word():
 
 
 def test_a_field_that_was_never_granted_is_a_warning_with_its_cost_and_the_next_step():
-    finding = field_grants(
-        "raw_parents", reads("HasActiveRestrictedAccess"), reads("HasActiveRestrictedAccess")
-    )
+    without = reads("HasActiveRestrictedAccess")
+    finding = field_grants("raw_parents", without, without)
     assert (finding.passed, finding.severity) == (False, WARN)
     assert finding.description == (
         "StudentGuardian.HasActiveRestrictedAccess is not granted (empty: "
@@ -79,10 +74,8 @@ def test_dates_that_bear_the_reading_out_pass_with_their_share():
     finding = end_dates(ended(*[1] * 9, 0))
     assert finding.passed
     assert finding.description == "in 90% of 10 enrollments WithdrawalDate is the day after EndDate"
-    assert [
-        record.data["days from EndDate to WithdrawalDate"]
-        for record in finding.metadata["differences"].records
-    ] == ["1", "0"]
+    found = [record.data for record in finding.metadata["differences"].records]
+    assert [row["days from EndDate to WithdrawalDate"] for row in found] == ["1", "0"]
 
 
 def test_dates_that_contradict_it_are_a_warning_with_what_to_ask():

@@ -7,16 +7,11 @@ import pytest
 
 from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.sandbox import SandboxDistrict
-from samegoal_pipelines_tests.mass_changes import check_outcomes
+from samegoal_pipelines_tests.mass_changes import check_outcomes, enrolled
 from samegoal_pipelines_tests.pipeline import TODAY
 
-HERE = [
-    {"EntryWithdrawalID": n, "StudentID": n, "StartDate": "2026-08-12", "EntityID": 101} for n in range(1, 5)
-]
-ELSEWHERE = [
-    {"EntryWithdrawalID": n, "StudentID": n, "StartDate": "2026-08-12", "EntityID": 102 + n % 3}
-    for n in range(11, 14)
-]
+HERE = enrolled(4, EntityID=101)
+ELSEWHERE = [row | {"EntityID": 102 + row["StudentID"] % 3} for row in enrolled(13)[10:]]
 ENTITIES = [
     {"EntityID": 1, "Name": "Grand Bend ISD"},
     {"EntityID": 101, "Name": "Prairie Elementary School"},
@@ -40,10 +35,8 @@ def test_by_default_all_count_and_a_check_warns_about_those_not_granted(pipeline
     ((_, check),) = check_outcomes("raw_enrollments", "entity_grants")
     (event,) = instance.fetch_materializations(dg.AssetKey("raw_enrollments"), limit=1).records
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert (
-        "not granted: 102 Prairie High School (1, counted), 103 Career Center (1, counted)"
-        in check.description
-    )
+    missing = "not granted: 102 Prairie High School (1, counted), 103 Career Center (1, counted)"
+    assert missing in check.description
     shown = [row.data for row in event.asset_materialization.metadata["entities"].records]
     names = ("entity", "granted", "enrollments")
     assert [[row[name] for name in names] for row in shown[:3]] == [

@@ -21,6 +21,7 @@ ZONE = zone_at(12)
 TONIGHT = datetime.now(ZoneInfo(ZONE)).date()
 LAST_NIGHT = TONIGHT - timedelta(days=1)
 TICK = "2026-10-12T08:15:00+00:00"
+PUBLISHING = "samegoal_pipelines.defs.published.publish_or_hold"
 REASON = (
     f"reading Qmlativ: this run is for the night of {LAST_NIGHT}, but it is {TONIGHT} there, and Qmlativ "
     "answers only for now"
@@ -33,7 +34,6 @@ REFUSED = (
 
 @pytest.fixture
 def grand_bend(pipeline, district):
-    """A district that is registered and served, as of tonight."""
     enrolled = {"StudentID": 11, "StartDate": str(TONIGHT - timedelta(days=30))}
     made = district([{**enrolled, "SchoolYearID": school_year_of(TONIGHT)}], today=TONIGHT)
     pipeline.add(made, timezone=ZONE)
@@ -50,6 +50,18 @@ class Runs:
 
     def launch(self, **tags: str) -> dg.DagsterRun:
         return self._execute({"dagster/partition": "grand-bend", **tags})
+
+    def broken(self, function: str, **tags: str) -> dg.DagsterRun:
+        """Launch a run of which one function fails."""
+
+        def fail(*_: Any, **__: Any) -> None:
+            raise WarehouseError("publishing: Postgres has no space left")
+
+        with pytest.MonkeyPatch.context() as meanwhile:
+            meanwhile.setattr(function, fail)
+            failed = self.launch(**tags)
+        assert failed.is_failure
+        return failed
 
     def scheduled(self, night: date) -> dg.DagsterRun:
         tags = {SCHEDULE_TAG: SCHEDULE_NAME, TICK_TAG: TICK, "samegoal/today": night.isoformat()}
@@ -87,9 +99,7 @@ def attempts(pipeline) -> list[tuple[str, date]]:
     return pipeline.states("snapshot_date")
 
 
-def test_a_scheduled_run_that_starts_after_its_night_fails_before_any_request_and_tonight_is_run(
-    pipeline, runs, instance, source
-):
+def test_a_scheduled_run_after_its_night_fails_and_tonight_is_run(pipeline, runs, instance, source):
     """While the old run waits, the district is skipped; once it has failed, tonight is asked for.
 
     It waited in the queue, or the daemon was down. The night that it was for is lost, and says why.
@@ -108,9 +118,8 @@ def test_a_scheduled_run_that_starts_after_its_night_fails_before_any_request_an
 
     assert runs.reason(waiting) == REFUSED
     assert source.traffic.token_calls == 0
-    assert pipeline.states("snapshot_date, held_reason, kind") == [
-        ("failed", LAST_NIGHT, REASON, "another night")
-    ]
+    told = pipeline.states("snapshot_date, held_reason, kind")
+    assert told == [("failed", LAST_NIGHT, REASON, "another night")]
     assert requested() == [("grand-bend", TONIGHT)]
     tonights = runs.scheduled(TONIGHT)
     assert tonights.is_success
@@ -121,9 +130,7 @@ def test_a_scheduled_run_that_starts_after_its_night_fails_before_any_request_an
     assert attempts(pipeline)[1:] == [("superseded", TONIGHT), ("published", TONIGHT)]
 
 
-def test_an_old_run_executed_again_in_the_ui_reads_nothing_and_leaves_the_record_of_its_night(
-    pipeline, runs, source, grand_bend
-):
+def test_an_old_run_executed_again_reads_and_records_nothing(pipeline, runs, source, grand_bend):
     first = runs.launch(**{"samegoal/today": LAST_NIGHT.isoformat()})  # a person has named that night
     assert first.is_success
     before = pipeline.states("*"), pipeline.published()
@@ -138,18 +145,9 @@ def test_an_old_run_executed_again_in_the_ui_reads_nothing_and_leaves_the_record
     assert (pipeline.states("*"), pipeline.published()) == before
 
 
-def test_from_failure_an_old_run_goes_on_from_what_landed_that_night(
-    pipeline, runs, source, grand_bend, monkeypatch
-):
+def test_from_failure_an_old_run_goes_on_from_its_night(pipeline, runs, source, grand_bend):
     """Qmlativ is not asked again, so what is published is of that night."""
-
-    def fail(*_: Any, **__: Any) -> None:
-        raise WarehouseError("publishing: Postgres has no space left")
-
-    with monkeypatch.context() as meanwhile:
-        meanwhile.setattr("samegoal_pipelines.defs.published.publish_or_hold", fail)
-        failed = runs.launch(**{"samegoal/today": LAST_NIGHT.isoformat()})
-    assert failed.is_failure
+    failed = runs.broken(PUBLISHING, **{"samegoal/today": LAST_NIGHT.isoformat()})
     grand_bend.edit("Enrollment/EntryWithdrawal", 1, EndDate=str(LAST_NIGHT - timedelta(days=2)))
     source.traffic.clear()
 
@@ -177,13 +175,8 @@ def test_a_run_of_a_terminal_is_on_the_timeline_and_is_not_retried_or_closed(pip
     assert first.tags["dagster/max_retries"] == "0"
 
     # Executed again in the UI, it has the tag of a command, and runs elsewhere without its lease.
-    again = instance.create_run_for_job(
-        job_def=runs.job,
-        tags=dict(first.tags),
-        status=dg.DagsterRunStatus.STARTED,
-        root_run_id=first.run_id,
-        parent_run_id=first.run_id,
-    )
+    how = {"tags": dict(first.tags), "root_run_id": first.run_id, "parent_run_id": first.run_id}
+    again = instance.create_run_for_job(runs.job, status=dg.DagsterRunStatus.STARTED, **how)
     close_abandoned_runs(instance, pipeline.deployment, "grand-bend")
     assert instance.get_run_by_id(again.run_id).status == dg.DagsterRunStatus.STARTED
 

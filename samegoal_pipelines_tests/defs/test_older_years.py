@@ -4,6 +4,8 @@ from datetime import date
 
 import pytest
 
+from samegoal_pipelines_tests.defs.test_withholding_nights import notes
+
 TODAY = date(2026, 6, 11)
 ENTRIES = [
     {"StudentID": 11, "StartDate": "2024-08-14", "EndDate": "2025-06-18", "WithdrawalCode": "82"},
@@ -18,16 +20,11 @@ ENTRIES = [
 def switched_early(pipeline, district):
     """On June 11, 2026, the year 2026-27 is flagged as current already."""
     made = district(ENTRIES, TODAY)
-    made.edit("District/SchoolYear", 26, IsCurrentYearForProvidedEntity=False)
-    made.edit(
-        "District/SchoolYear", 27, IsCurrentYearForProvidedEntity=True, IsUpcomingYearForProvidedEntity=False
-    )
+    current, upcoming = "IsCurrentYearForProvidedEntity", "IsUpcomingYearForProvidedEntity"
+    made.edit("District/SchoolYear", 26, **{current: False})
+    made.edit("District/SchoolYear", 27, **{current: True, upcoming: False})
     pipeline.add(made)
     return made
-
-
-def newest_notes(pipeline) -> list[str]:
-    return pipeline.rows("select notes from samegoal.snapshots order by snapshot_id desc limit 1")[0][0]
 
 
 def test_who_withdrew_within_the_past_year_has_a_row_whatever_the_school_year(pipeline, switched_early):
@@ -38,7 +35,7 @@ def test_who_withdrew_within_the_past_year_has_a_row_whatever_the_school_year(pi
         12: ("GRADUATED", "graduated"),
         15: ("PRE-ENROLLED", "upcoming_enrollment_only"),
     }
-    assert newest_notes(pipeline) == []
+    assert notes(pipeline) == []
     worklist = pipeline.rows("select student_id, problem from samegoal.registrar_worklist")
     assert worklist == [(13, "never closed")]
 
@@ -47,5 +44,5 @@ def test_years_that_nobody_looked_at_are_named(pipeline, switched_early):
     switched_early.refused_conditions.add("DateTimeSearchCondition")
     assert pipeline.run(today=TODAY).published
     assert set(pipeline.statuses()) == {11, 12, 15}
-    (note,) = newest_notes(pipeline)
+    (note,) = notes(pipeline)
     assert note.startswith("not read: enrollments of the school years with SchoolYearID 23, 24, because ")

@@ -1,6 +1,5 @@
 """The report of all districts: once per night, when the night is over, also after a restart."""
 
-import logging
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -9,27 +8,18 @@ from typing import Any
 
 import dagster as dg
 import pytest
-import sqlalchemy as sa
 
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.report import REPORT_JOB, missing_reports, report_after_the_night, reports_due
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.landing.store import REPORTS
 from samegoal_pipelines.reporting.alerts import missing_report_message
-from samegoal_pipelines.tables.warehouse import districts
-from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines_tests.defs.daemon_fixtures import zone_at
-from samegoal_pipelines_tests.pipeline import TODAY, failure
+from samegoal_pipelines_tests.pipeline import TODAY, failure, log_of
 from samegoal_pipelines_tests.reporting.factories import NIGHT, REGISTERED, at, attempt, register
 
 STAYS = {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"}
-LEAVES = {
-    "EntryWithdrawalID": 2,
-    "StudentID": 12,
-    "StartDate": "2026-08-12",
-    "EndDate": "2026-10-14",
-    "WithdrawalCode": "82",
-}
+LEAVES = STAYS | {"EntryWithdrawalID": 2, "StudentID": 12, "EndDate": "2026-10-14", "WithdrawalCode": "82"}
 THREE_IN_CHICAGO, SIX_IN_CHICAGO, SIX_IN_HONOLULU = at("08:00"), at("11:00"), at("16:00")
 
 
@@ -39,9 +29,13 @@ def asked_for(
     """The nights whose report is asked for now; the daemon makes their runs, which become this."""
     due = reports_due(instance, deployment, now)
     for request in due:
-        status = dg.DagsterRunStatus[became]
-        instance.add_run(dg.DagsterRun(job_name=REPORT_JOB, tags=dict(request.tags), status=status))
+        add_run(instance, request, became)
     return [request.tags["samegoal/today"] for request in due]
+
+
+def add_run(instance: dg.DagsterInstance, request: dg.RunRequest, became: str) -> None:
+    status = dg.DagsterRunStatus[became]
+    instance.add_run(dg.DagsterRun(job_name=REPORT_JOB, tags=dict(request.tags), status=status))
 
 
 run_what_is_asked_for = partial(asked_for, became="SUCCESS")
@@ -67,8 +61,7 @@ def test_a_report_that_fails_is_asked_for_again_three_times_in_all(deployment, i
     for minutes in range(5):
         for request in reports_due(instance, deployment, SIX_IN_CHICAGO + timedelta(minutes=minutes)):
             keys.append(request.run_key)
-            failed = dg.DagsterRunStatus.FAILURE
-            instance.add_run(dg.DagsterRun(job_name=REPORT_JOB, tags=dict(request.tags), status=failed))
+            add_run(instance, request, "FAILURE")
         gone = list(missing_reports(instance, [NIGHT - timedelta(days=1), NIGHT]))
         assert len(gone) == (minutes > 1)
     assert [key.rpartition(":")[2] for key in keys] == ["1", "2", "3"]
@@ -109,9 +102,8 @@ def test_an_older_report_does_not_take_the_place_of_a_newer_one(deployment, inst
 @pytest.mark.parametrize("status", ["NOT_STARTED", "STARTED", "SUCCESS"])
 def test_a_report_that_is_being_made_or_there_is_not_asked_for_again(deployment, instance, status):
     register(deployment.warehouse, "austin", registered_at=at("00:00"))
-    for became in (dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus[status]):
-        (request,) = reports_due(instance, deployment, SIX_IN_CHICAGO)
-        instance.add_run(dg.DagsterRun(job_name=REPORT_JOB, tags=dict(request.tags), status=became))
+    for became in ("CANCELED", status):
+        assert len(asked_for(instance, deployment, SIX_IN_CHICAGO, became)) == 1
     assert reports_due(instance, deployment, SIX_IN_CHICAGO) == []
 
 
@@ -166,9 +158,8 @@ def materialize(pipeline, instance) -> Callable[..., dg.ExecuteInProcessResult]:
 
 def test_the_asset_shows_the_page_and_keeps_it_in_the_landing(deployment, pipeline, district, materialize):
     """No student is in it."""
-    pipeline.add(district([STAYS, LEAVES], id="grand-bend"))
-    with as_writer(deployment.warehouse, "grand-bend", "making it older") as connection:
-        connection.execute(sa.update(districts).values(registered_at=REGISTERED))
+    pipeline.add(district([STAYS, LEAVES]))
+    pipeline.rows("update samegoal.districts set registered_at = :at", at=REGISTERED)
     assert pipeline.run().published
     register(deployment.warehouse, "alpha", name="Alpha | <b>ISD</b>")
 
@@ -202,12 +193,7 @@ def test_a_report_that_cannot_be_kept_as_a_file_is_shown_all_the_same(deployment
     assert "Alpha ISD" in str(event.metadata["report"].value)
     said = str(event.metadata["page"].value)
     assert said.startswith("not saved as a file: the report of 2026-10-12 cannot be written (storage at ")
-    (logged,) = [
-        entry.user_message
-        for entry in instance.all_logs(result.run_id)
-        if entry.level == logging.ERROR and entry.dagster_event is None
-    ]
-    assert logged == said.replace("not saved as a file", "nightly_report")
+    assert said.replace("not saved as a file", "nightly_report") in log_of(instance, result.run_id)
 
 
 def test_a_night_that_is_no_date_is_said_in_plain_words(materialize):

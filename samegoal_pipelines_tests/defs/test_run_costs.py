@@ -34,9 +34,8 @@ def counted_statements() -> Iterator[Counter[str]]:
         sa.event.remove(sa.Engine, "before_cursor_execute", count)
 
 
-def test_a_night_stores_few_events_with_few_statements_and_shows_every_outcome(pipeline, district):
-    pipeline.add(district(FIVE_STUDENTS))
-    assert pipeline.run().published
+def test_a_night_stores_few_events_with_few_statements_and_shows_every_outcome(pipeline, good_night):
+    good_night(FIVE_STUDENTS)
     with counted_statements() as statements:
         night = pipeline.run(today=TODAY + timedelta(days=1))
     assert night.published, night.reason
@@ -70,12 +69,11 @@ def test_a_night_stores_few_events_with_few_statements_and_shows_every_outcome(p
     assert started == ended
 
 
-def test_a_sound_night_sets_pandera_up_for_no_table(pipeline, district, monkeypatch):
+def test_a_sound_night_sets_pandera_up_for_no_table(pipeline, good_night, monkeypatch):
     """Each table is checked once against its declaration; pandera says what is wrong with a broken one."""
     validated: list[str] = []
     monkeypatch.setattr(
         "pandera.pandas.DataFrameSchema.validate", lambda schema, *_, **__: validated.append(schema.name)
     )
-    pipeline.add(district(FIVE_STUDENTS))
-    assert pipeline.run().published
+    good_night(FIVE_STUDENTS)
     assert validated == []

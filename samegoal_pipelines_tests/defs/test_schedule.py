@@ -1,20 +1,15 @@
 """The schedule starts each active district once per local night, whatever the clocks do."""
 
 from collections import Counter
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
 import sqlalchemy as sa
-from dagster._core.remote_origin import (
-    RegisteredCodeLocationOrigin,
-    RemoteJobOrigin,
-    RemoteRepositoryOrigin,
-)
+from dagster._core.remote_origin import RemoteJobOrigin
 
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs import instance as instance_module
@@ -31,32 +26,20 @@ from samegoal_pipelines.defs.nightly import (
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.reporting.nightly_status import NIGHT_BEGINS
 from samegoal_pipelines.tables.warehouse import districts as districts_table
-from samegoal_pipelines_tests.defs.daemon_fixtures import zone_at
+from samegoal_pipelines_tests.defs.daemon_fixtures import REPOSITORY, zone_at
 from samegoal_pipelines_tests.defs.test_run_costs import counted_statements
 
 
-@dataclass(frozen=True)
-class Somewhere:
+class Somewhere(NamedTuple):
     id: str
     timezone: str
 
 
-AUSTIN, HONOLULU, NEW_YORK = (
-    Somewhere("austin", "America/Chicago"),
-    Somewhere("honolulu", "Pacific/Honolulu"),
-    Somewhere("new-york", "America/New_York"),
-)
-EVERYWHERE = [
-    AUSTIN,
-    HONOLULU,
-    NEW_YORK,
-    Somewhere("phoenix", "America/Phoenix"),
-    Somewhere("adak", "America/Adak"),
-    Somewhere("pago-pago", "Pacific/Pago_Pago"),
-    Somewhere("guam", "Pacific/Guam"),
-    Somewhere("greenwich", "Europe/London"),
-]
-HERE = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "here")
+AUSTIN = Somewhere("austin", "America/Chicago")
+HONOLULU = Somewhere("honolulu", "Pacific/Honolulu")
+NEW_YORK = Somewhere("new-york", "America/New_York")
+FURTHER = ["America/Phoenix", "America/Adak", "Pacific/Pago_Pago", "Pacific/Guam", "Europe/London"]
+EVERYWHERE = [AUSTIN, HONOLULU, NEW_YORK, *(Somewhere(zone, zone) for zone in FURTHER)]
 TICK, EARLIER_TICK = "2026-10-12T08:15:00+00:00", "2026-10-12T08:00:00+00:00"
 
 
@@ -119,7 +102,6 @@ def test_every_local_date_is_started_exactly_once_and_soon_after_one(first, last
 
 
 def run_of(district_id: str, night: str, **facts: Any) -> dg.DagsterRun:
-    """A run that the schedule has started."""
     tags = {
         SCHEDULE_TAG: SCHEDULE_NAME,
         "samegoal/today": night,
@@ -131,7 +113,7 @@ def run_of(district_id: str, night: str, **facts: Any) -> dg.DagsterRun:
 
 
 def made(tags: dict[str, str], status: dg.DagsterRunStatus, job: str = "nightly_snapshot") -> dg.DagsterRun:
-    return dg.DagsterRun(job, tags=tags, status=status, remote_job_origin=RemoteJobOrigin(HERE, job))
+    return dg.DagsterRun(job, tags=tags, status=status, remote_job_origin=RemoteJobOrigin(REPOSITORY, job))
 
 
 def ledger(*runs: dg.DagsterRun, night: str = "2026-10-12", now: datetime | None = None) -> Ledger:
@@ -241,9 +223,7 @@ def start(instance: dg.DagsterInstance, request: dg.RunRequest, status: str = "S
     instance.add_run(made(tags, dg.DagsterRunStatus[status]))
 
 
-def test_a_tick_asks_for_every_active_district_once_and_a_second_tick_for_none(
-    pipeline, district, instance, at_noon
-):
+def test_a_tick_asks_for_every_active_district_once(pipeline, district, instance, at_noon):
     for name in ("alpha", "beta", "gamma"):
         pipeline.add(district([], id=name, name=f"{name.title()} ISD", code=name), timezone=at_noon)
     pipeline.add(district([], id="delta", name="D", code="d"), timezone=at_noon, client_secret=None)
@@ -305,15 +285,10 @@ def test_a_district_whose_last_night_is_still_running_is_skipped_and_looked_at_a
 
 
 @pytest.mark.parametrize("status", ["NOT_STARTED", "STARTED"])
-def test_a_district_whose_command_was_killed_is_run_at_the_next_tick(
-    pipeline, district, instance, at_noon, status
-):
+def test_the_next_tick_runs_what_a_killed_command_left(pipeline, district, instance, at_noon, status):
     pipeline.add(district([], id="alpha", name="Alpha ISD", code="alpha"), timezone=at_noon)
-    killed = dg.DagsterRun(
-        job_name="nightly_snapshot",
-        status=dg.DagsterRunStatus[status],
-        tags={"dagster/partition": "alpha", BY_COMMAND_TAG: "true"},
-    )
+    by_command = {"dagster/partition": "alpha", BY_COMMAND_TAG: "true"}
+    killed = dg.DagsterRun("nightly_snapshot", tags=by_command, status=dg.DagsterRunStatus[status])
     instance.add_run(killed)
 
     requests, _ = tick(pipeline, instance)
@@ -327,28 +302,20 @@ def test_a_district_whose_command_was_killed_is_run_at_the_next_tick(
 
 def register(engine: sa.Engine, count: int, timezone: str) -> None:
     """Districts in the registry, by the fastest way."""
-    rows = [
-        {
-            "district_id": f"district-{n:04d}",
-            "name": f"District {n}",
-            "base_url": f"https://qmlativ{n}.example.org/API",
-            "source_host": f"qmlativ{n}.example.org",
-            "timezone": timezone,
-            "secret_set_at": datetime.now(UTC),
-        }
-        for n in range(count)
-    ]
+    facts = {"timezone": timezone, "secret_set_at": datetime.now(UTC)}
+    rows = []
+    for n in range(count):
+        host = f"qmlativ{n}.example.org"
+        where = {"base_url": f"https://{host}/API", "source_host": host}
+        rows.append({"district_id": f"district-{n:04d}", "name": f"District {n}", **where, **facts})
     with engine.begin() as connection:
         connection.execute(sa.insert(districts_table), rows)
 
 
-def test_a_tick_for_1200_districts_asks_the_databases_no_more_often_than_one_for_3(
-    pipeline, instance, at_noon
-):
+def test_a_tick_for_1200_districts_makes_as_few_queries_as_one_for_3(pipeline, instance, at_noon):
     counts = []
     for registered in (3, 1_200):
-        with pipeline.deployment.warehouse.begin() as connection:
-            connection.execute(sa.text("delete from samegoal.districts"))
+        pipeline.rows("delete from samegoal.districts")
         register(pipeline.deployment.warehouse, registered, at_noon)
         with counted_statements() as seen:
             requests, _ = tick(pipeline, instance)
@@ -357,8 +324,7 @@ def test_a_tick_for_1200_districts_asks_the_databases_no_more_often_than_one_for
     assert counts[0] == counts[1] <= 30, counts
     assert len(instance.get_dynamic_partitions("district")) == 1_200
 
-    with pipeline.deployment.warehouse.begin() as connection:
-        connection.execute(sa.text("update samegoal.districts set active = false"))
+    pipeline.rows("update samegoal.districts set active = false")
     named = ", ".join(f"district-{n:04d}" for n in range(10))
     assert tick(pipeline, instance) == ([], f"0 runs requested; 1,200 disabled: {named} and 1,190 more")
 

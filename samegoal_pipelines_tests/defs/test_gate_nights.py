@@ -120,9 +120,7 @@ def test_without_last_nights_files_nobody_can_tell_what_time_explains(pipeline, 
 
 
 def test_the_end_of_the_year_is_held_until_next_years_enrollments_are_there(pipeline, district):
-    entries = [
-        {"StudentID": student, "StartDate": "2025-08-13", "EndDate": "2026-05-28"} for student in range(1, 61)
-    ]
+    entries = enrolled(60, StartDate="2025-08-13", EndDate="2026-05-28")
     for senior in entries[40:]:
         senior["WithdrawalCode"] = "01"
     made = district(entries, today=LAST_DAY_OF_SCHOOL)

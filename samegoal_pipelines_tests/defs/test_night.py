@@ -5,23 +5,12 @@ from datetime import date
 from samegoal_pipelines.sandbox import Sandbox
 from samegoal_pipelines_tests.pipeline import TODAY
 
+LAST_YEAR = {"StartDate": "2025-08-13", "EndDate": "2026-05-28"}
 FIVE_STUDENTS = [
     {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"},
     {"EntryWithdrawalID": 2, "StudentID": 12, "StartDate": "2026-11-02"},
-    {
-        "EntryWithdrawalID": 3,
-        "StudentID": 13,
-        "StartDate": "2025-08-13",
-        "EndDate": "2026-05-28",
-        "WithdrawalCode": "01",
-    },
-    {
-        "EntryWithdrawalID": 4,
-        "StudentID": 14,
-        "StartDate": "2025-08-13",
-        "EndDate": "2026-05-28",
-        "WithdrawalCode": "82",
-    },
+    {"EntryWithdrawalID": 3, "StudentID": 13, **LAST_YEAR, "WithdrawalCode": "01"},
+    {"EntryWithdrawalID": 4, "StudentID": 14, **LAST_YEAR, "WithdrawalCode": "82"},
     {"EntryWithdrawalID": 5, "StudentID": 15, "StartDate": "2026-08-12", "WithdrawalCode": "CECS"},
 ]
 
@@ -58,16 +47,8 @@ def test_a_rerun_leaves_the_same_content_and_the_next_night_says_what_changed(pi
     assert pipeline.states() == [("superseded",), ("published",)]
 
     made.remove_row("Enrollment/EntryWithdrawal", 4)
-    made.add_row(
-        "Enrollment/EntryWithdrawal",
-        EntryWithdrawalID=6,
-        StudentID=12,
-        StartDate="2026-10-01",
-        SchoolYearID=made.current_year_id(),
-        EntityID=101,
-        SchoolID=1101,
-        IsDefaultEntity=True,
-    )
+    begun = {"EntryWithdrawalID": 6, "StudentID": 12, "StartDate": "2026-10-01", "EndDate": None}
+    made.add_row("Enrollment/EntryWithdrawal", **made.rows("Enrollment/EntryWithdrawal")[0] | begun)
 
     night = pipeline.run(today=date(2026, 10, 13))
 
@@ -81,15 +62,10 @@ def test_a_rerun_leaves_the_same_content_and_the_next_night_says_what_changed(pi
     assert changes == [(12, "status", "PRE-ENROLLED", "ENROLLED"), (14, "removed", "INACTIVE", None)]
 
 
-def test_codes_and_student_numbers_stay_text_all_the_way(pipeline, district):
+def test_codes_and_student_numbers_stay_text_all_the_way(pipeline, good_night):
     students = [{"StudentID": 11, "NameID": 1_000_011, "StudentNumber": "00123", "Grade": "01"}]
-    pipeline.add(
-        district(
-            [{"StudentID": 11, "StartDate": "2025-08-13", "EndDate": "2026-05-28", "WithdrawalCode": "1"}],
-            rows={"Student/Student": students},
-        )
-    )
-    pipeline.run()
+    left = {"StudentID": 11, "StartDate": "2025-08-13", "EndDate": "2026-05-28", "WithdrawalCode": "1"}
+    good_night([left], rows={"Student/Student": students})
 
     assert pipeline.rows(
         "select s.student_number, s.withdrawal_code, s.status, d.grade "

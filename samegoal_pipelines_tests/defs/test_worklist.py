@@ -9,7 +9,7 @@ from samegoal_pipelines.defs import worklist
 from samegoal_pipelines.defs.district_run import DistrictRun
 from samegoal_pipelines.defs.worklist import registrar_worklist
 from samegoal_pipelines.tables.worklist import FIX, NEVER_CLOSED, THE_PAST_MOVED, TIE
-from samegoal_pipelines_tests.mass_changes import TOMORROW, change, check_outcomes
+from samegoal_pipelines_tests.mass_changes import TOMORROW, change, check_outcomes, enrolled
 from samegoal_pipelines_tests.pipeline import TODAY, log_of
 from samegoal_pipelines_tests.warehouse.factories import read_worklist
 
@@ -31,10 +31,8 @@ def test_after_a_night_the_list_is_in_the_warehouse_and_its_numbers_are_in_the_c
     good_night(PROBLEMATIC)
 
     found = read_worklist(deployment.warehouse, "grand-bend")
-    assert [(item.problem, item.student_id, item.enrollment_id) for item in found] == [
-        (NEVER_CLOSED, 1, 1),
-        (TIE, 2, 2),
-    ]
+    problems = [(item.problem, item.student_id, item.enrollment_id) for item in found]
+    assert problems == [(NEVER_CLOSED, 1, 1), (TIE, 2, 2)]
     assert {item.snapshot_date for item in found} == {TODAY}
     assert all(item.student_number and item.building and item.fix == FIX[item.problem] for item in found)
 
@@ -44,14 +42,9 @@ def test_after_a_night_the_list_is_in_the_warehouse_and_its_numbers_are_in_the_c
 
 
 def test_a_past_that_moved_since_the_last_published_night_is_listed(pipeline, deployment, district, instance):
-    past = {"StartDate": "2025-08-12", "SchoolYearID": 26}
-    source = district(
-        [
-            {"EntryWithdrawalID": 1, "StudentID": 1, "EndDate": "2026-05-28"} | past,
-            {"EntryWithdrawalID": 2, "StudentID": 2, "EndDate": "2026-05-28"} | past,
-            *({"EntryWithdrawalID": n, "StudentID": n, "StartDate": "2026-08-12"} for n in (3, 4, 5)),
-        ]
-    )
+    past = {"StartDate": "2025-08-12", "EndDate": "2026-05-28", "SchoolYearID": 26}
+    one, two, *others = enrolled(5)
+    source = district([one | past, two | past, *others])
     pipeline.add(source)
     pipeline.run()
     assert compared_with(instance) == "nothing: no earlier published night has usable landed files"
@@ -76,14 +69,11 @@ def test_a_past_that_moved_since_the_last_published_night_is_listed(pipeline, de
 
 
 def compared_with(instance) -> str:
-    """The night with which the newest list has compared the past."""
     newest = instance.fetch_materializations(registrar_worklist.key, limit=1).records[0]
     return newest.asset_materialization.metadata["past compared with"].value
 
 
-def test_a_night_that_fails_leaves_the_list_and_what_was_put_right_is_gone_the_next_night(
-    pipeline, deployment, good_night
-):
+def test_a_failed_night_leaves_the_list_and_the_next_one_shortens_it(pipeline, deployment, good_night):
     source = good_night(PROBLEMATIC)
     before = read_worklist(deployment.warehouse, "grand-bend")
     source.edit("Enrollment/EntryWithdrawal", 1, EndDate="2026-05-28")
@@ -97,23 +87,19 @@ def test_a_night_that_fails_leaves_the_list_and_what_was_put_right_is_gone_the_n
 
 
 @pytest.fixture
-def quarantined(pipeline, deployment, district, monkeypatch, prepared):
+def quarantined(pipeline, deployment, good_night, monkeypatch, prepared):
     """A district with a good night. Its next one quarantines two enrollments and will be held for it."""
     monkeypatch.setattr(DistrictRun, "local_date", TOMORROW)
 
     def night():
-        source = district(PROBLEMATIC)
-        pipeline.add(source)
-        assert pipeline.run().published
+        source = good_night(PROBLEMATIC)
         change(source, {2}, WithdrawalCodeID=424242)
         return source
 
     return prepared("a night of many problems", night)
 
 
-def test_a_held_night_lists_what_holds_it_so_that_it_can_be_mended_in_the_morning(
-    pipeline, deployment, quarantined, instance
-):
+def test_a_held_night_lists_what_holds_it(pipeline, deployment, quarantined, instance):
     held = pipeline.run(today=TOMORROW)
 
     assert held.held
@@ -134,10 +120,8 @@ def test_a_held_night_lists_what_holds_it_so_that_it_can_be_mended_in_the_mornin
     assert pipeline.run(today=TOMORROW).published
     assert pipeline.states() == [("published",), ("superseded",), ("published",)]
     found = read_worklist(deployment.warehouse, "grand-bend")
-    assert {(item.problem, item.snapshot_date) for item in found} == {
-        (NEVER_CLOSED, TOMORROW),
-        (TIE, TOMORROW),
-    }
+    problems = {(item.problem, item.snapshot_date) for item in found}
+    assert problems == {(NEVER_CLOSED, TOMORROW), (TIE, TOMORROW)}
 
 
 def test_a_list_that_cannot_be_made_hides_no_hold(pipeline, deployment, quarantined, instance, monkeypatch):

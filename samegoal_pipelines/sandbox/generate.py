@@ -116,7 +116,7 @@ def _frames(
 
 
 def _surroundings(number: int, town: str) -> dict[str, list[dict[str, Any]]]:
-    """The town and what lies around it: as many ZIP codes and counties as addresses refer to."""
+    """The town and its surroundings: as many ZIP codes and counties as addresses refer to."""
     cities = [town, town, town, f"{town} Station", f"North {town}", "Encantada", "Peñascal"]
     first_zip = 75001 + (number * 97) % 4800
     return {

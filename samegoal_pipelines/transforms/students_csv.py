@@ -50,7 +50,7 @@ Cells = dict[str, Any]
 
 
 class StudentsFileError(PipelineError):
-    """A file is not a `students.csv` in SameGoal's layout; says where, and never what stands there."""
+    """A file is not a `students.csv` in SameGoal's layout. Names the place, never the content."""
 
     next_step = (
         "correct the file there, or save it again as CSV UTF-8 in SameGoal's layout, as `export` writes it"

@@ -32,7 +32,7 @@ def run(runs: int, enrollments: int = ENROLLMENTS) -> list[Case]:
 
 def _compare(case: str, folder: str, runs: int) -> list[Case]:
     results = {name: f"{folder}/{name}.result.parquet" for name in CONTESTANTS}
-    contestants = {name: Contestant(prepare, name, folder, out) for name, out in results.items()}
+    contestants = {name: Contestant(prepare, name, folder, out, twice=True) for name, out in results.items()}
     take_turns(contestants, runs)
     expected = pd.read_parquet(results["ours"])
     for out in results.values():

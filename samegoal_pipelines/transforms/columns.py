@@ -58,12 +58,12 @@ def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def ids(values: pa.Array) -> np.ndarray:
     """Integers as int64, null as `MISSING`."""
-    return np.asarray(_filled(values, MISSING))
+    return _filled(values, MISSING)
 
 
 def days(dates: pa.Array, null: int = NO_DAY) -> np.ndarray:
     """Dates as days since 1970 (int32), null as `null`."""
-    return np.asarray(_filled(dates.view(pa.int32()), null))
+    return _filled(dates.view(pa.int32()), null)
 
 
 def dates(values: np.ndarray) -> pa.Array:
@@ -73,7 +73,7 @@ def dates(values: np.ndarray) -> pa.Array:
 
 def flags(values: pa.Array) -> np.ndarray:
     """Flags as booleans; null counts as false."""
-    return np.asarray(_filled(values, False))
+    return _filled(values, False)
 
 
 def present(values: pa.Array) -> np.ndarray:
@@ -98,9 +98,8 @@ def given(texts: pa.Array) -> pa.Array:
 
 def real_dates(dates: pa.Array) -> pa.Array:
     """Dates, with null for those that some screens save for "no date"."""
-    extremes = pc.min_max(dates.view(pa.int32()))
-    first, last = extremes["min"].as_py(), extremes["max"].as_py()
-    if first is None or (first > _EARLY_PLACEHOLDERS[-1] and last < _LAST_PLACEHOLDER):
+    stored = _stored(dates.view(pa.int32()))  # what is stored for a null does no harm here
+    if not len(stored) or (stored.min() > _EARLY_PLACEHOLDERS[-1] and stored.max() < _LAST_PLACEHOLDER):
         return dates
     return pc.if_else(pa.array(np.isin(days(dates), _PLACEHOLDER_DAYS)), None, dates)
 
@@ -130,8 +129,15 @@ def _masked(values: np.ndarray, null: np.ndarray) -> pa.Array:
     return pa.array(values, mask=null) if null.any() else pa.array(values)
 
 
-def _filled(values: pa.Array, null: int | bool) -> pa.Array:
-    return values.fill_null(null) if values.null_count else values
+def _filled(values: pa.Array, null: int | bool) -> np.ndarray:
+    """The values, with `null` for nulls. With many nulls, numpy takes half as long as `fill_null`."""
+    return np.where(present(values), _stored(values), null) if values.null_count else np.asarray(values)
+
+
+def _stored(values: pa.Array) -> np.ndarray:
+    """The values without a copy; anything for nulls."""
+    _, stored = values.buffers()
+    return np.asarray(pa.Array.from_buffers(values.type, len(values), [None, stored], offset=values.offset))
 
 
 def group_codes(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -160,14 +166,14 @@ def best_rows(codes: np.ndarray, groups: int, fields: Sequence[np.ndarray]) -> n
     rows = np.arange(len(codes))
     for field in fields:
         if len(rows) < len(field):
-            field, of_group = field[rows], codes[rows]
-        else:
-            of_group = codes
+            field = field[rows]
         best = np.full(groups, np.iinfo(field.dtype).min, field.dtype)
-        np.maximum.at(best, of_group, field)
-        rows = rows[field == best[of_group]]
+        np.maximum.at(best, codes, field)
+        leading = np.flatnonzero(field == best[codes])  # positions select faster than a mask
+        if len(leading) < len(rows):
+            rows, codes = rows[leading], codes[leading]
     chosen = np.full(groups, NOWHERE)
-    chosen[codes[rows]] = rows
+    chosen[codes] = rows
     return chosen
 
 

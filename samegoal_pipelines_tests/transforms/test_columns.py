@@ -6,7 +6,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from samegoal_pipelines.transforms.columns import NOWHERE, best_rows, group_codes, plain, take
+from samegoal_pipelines.transforms.columns import (
+    MISSING,
+    NO_DAY,
+    NOWHERE,
+    best_rows,
+    days,
+    flags,
+    group_codes,
+    ids,
+    plain,
+    real_dates,
+    take,
+)
 
 ROWS = np.array([2, NOWHERE, 0])
 DAY, LEAP_DAY = date(2026, 8, 12), date(2028, 2, 29)
@@ -30,6 +42,16 @@ def test_a_row_that_is_nowhere_is_null_and_not_the_last_one(values, taken):
     assert found.type == values.type
     assert plain(found).to_pylist() == taken
     assert take(values, ROWS[[0, 2]]).to_pylist() == [values[2].as_py(), values[0].as_py()]
+
+
+@pytest.mark.parametrize("skipped", [0, 1])
+def test_nulls_become_what_stands_for_them_also_in_a_slice(skipped):
+    day = (DAY - date(1970, 1, 1)).days
+    assert ids(pa.array([1, None, 2**63 - 1])[skipped:]).tolist() == [1, MISSING, 2**63 - 1][skipped:]
+    assert days(pa.array([DAY, None, DAY])[skipped:]).tolist() == [day, NO_DAY, day][skipped:]
+    assert flags(pa.array([True, None, True])[skipped:]).tolist() == [True, False, True][skipped:]
+    dated = pa.array([DAY, None, date.max])[skipped:]
+    assert real_dates(dated).to_pylist() == [DAY, None, None][skipped:]
 
 
 @pytest.mark.parametrize("spread", [1, 2**20, 2**55, 2**62])

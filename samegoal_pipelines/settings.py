@@ -4,9 +4,12 @@ Only the entry points (`cli`, `defs`) read settings. Every other package gets wh
 that tests can use other values. Nothing here starts a server or opens a connection.
 """
 
+import errno
 import functools
+import hashlib
 import os
 import pwd
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -32,6 +35,17 @@ def account_name() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # usual in containers
         return f"uid {os.getuid()}"
+
+
+def plain_link(folder: Path) -> Path:
+    """A link of this account, with a short and plain name, to a folder whose path a program cannot use."""
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    link = Path("/var/tmp") / f"samegoal-{os.getuid()}-{digest}"  # noqa: S108
+    with suppress(FileExistsError):
+        link.symlink_to(folder)
+    if link.lstat().st_uid != os.getuid() or not link.is_symlink() or link.readlink() != folder:
+        raise FileExistsError(errno.EEXIST, "it is not the link that the pipeline made; remove it", str(link))
+    return link
 
 
 class Settings(BaseSettings):

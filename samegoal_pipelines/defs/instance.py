@@ -7,10 +7,7 @@ start from any directory without preparation.
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import os
-from contextlib import suppress
 from functools import cached_property
 from glob import has_magic
 from pathlib import Path
@@ -24,7 +21,7 @@ from samegoal_pipelines.defs.district_run import PARTITION_TAG, PARTITIONS, SOUR
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.postgres.databases import prepare_dagster_storage
-from samegoal_pipelines.settings import INSTANCE_FILES, Settings
+from samegoal_pipelines.settings import INSTANCE_FILES, Settings, plain_link
 
 Instance = dg.DagsterInstance
 """For what commands do with it; only this package imports Dagster."""
@@ -100,25 +97,13 @@ def prepare_dagster_home(settings: Settings) -> None:
         )
         configured = None
     if not configured:
-        os.environ["DAGSTER_HOME"] = str(_link_without_patterns(home) if has_magic(str(home)) else home)
+        # Dagster looks for `dagster.yaml` with a glob. With brackets or an asterisk in the path it would find
+        # none and silently use SQLite.
+        os.environ["DAGSTER_HOME"] = str(plain_link(home) if has_magic(str(home)) else home)
         target, link = INSTANCE_FILES / "dagster.yaml", home / "dagster.yaml"
         if not link.exists():
             link.unlink(missing_ok=True)
             link.symlink_to(target)
-
-
-def _link_without_patterns(home: Path) -> Path:
-    """Return a link to a home whose path has brackets, an asterisk or a question mark.
-
-    Dagster looks for `dagster.yaml` with a glob. In such a path it would find none and silently use SQLite.
-    """
-    digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
-    link = Path("/var/tmp") / f"samegoal-{os.getuid()}-{digest}"  # noqa: S108
-    with suppress(FileExistsError):
-        link.symlink_to(home)
-    if link.lstat().st_uid != os.getuid() or not link.is_symlink() or link.readlink() != home:
-        raise FileExistsError(errno.EEXIST, "it is not the link that the pipeline made; remove it", str(link))
-    return link
 
 
 def _is_of_the_pipeline(dagster_home: Path) -> bool:

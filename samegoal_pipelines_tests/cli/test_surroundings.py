@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from samegoal_pipelines.cli.demo import _run_until_stopped
-from samegoal_pipelines.postgres.server import socket_folder
 from samegoal_pipelines.sandbox import Sandbox, serve
-from samegoal_pipelines.settings import Settings
+from samegoal_pipelines.settings import Settings, plain_link
 from samegoal_pipelines_tests.cli.asking import Answered, program, run
 from samegoal_pipelines_tests.literal_district import literal_district
 from samegoal_pipelines_tests.mass_changes import ENTRIES, enrolled
@@ -69,11 +68,9 @@ def surroundings() -> Iterator[Surroundings]:
             yield made
         finally:
             stopped = made.run("postgres", "stop")
-            for link in Path("/var/tmp").glob("samegoal-*"):  # noqa: S108 - Dagster's way to brackets
-                if link.is_symlink() and link.readlink() == made.home:
-                    link.unlink()
-            for made_folder in (folder, socket_folder(made.home / "postgres" / "data")):
-                shutil.rmtree(made_folder, ignore_errors=True)
+            for linked in (made.home, made.home / "postgres" / "data"):  # for Dagster and for Postgres
+                plain_link(linked).unlink()
+            shutil.rmtree(folder, ignore_errors=True)
     assert stopped.stdout == "Postgres is stopped\n", stopped.stderr
 
 

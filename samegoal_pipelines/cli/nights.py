@@ -22,12 +22,19 @@ Outcome: TypeAlias = "Snapshot | DryRun | PipelineError"
 STATUSES = ("enrolled", "pre_enrolled", "graduated", "inactive")
 
 
+def _state(outcome: Outcome) -> str:
+    """The night's state. For a dry run, the one that the night would have."""
+    if isinstance(outcome, PipelineError):
+        return "failed"
+    if isinstance(outcome, Snapshot):
+        return outcome.state
+    return "held" if outcome.held else "published"
+
+
 def exit_status(outcomes: Iterable[Outcome]) -> int:
     """The exit status of several outcomes: failed outranks held."""
-    outcomes = list(outcomes)
-    if any(isinstance(outcome, PipelineError) or outcome.failed for outcome in outcomes):
-        return FAILED
-    return HELD if any(not isinstance(one, PipelineError) and one.held for one in outcomes) else DONE
+    states = {*map(_state, outcomes)}
+    return FAILED if "failed" in states else HELD if "held" in states else DONE
 
 
 def line(outcome: Outcome) -> str:
@@ -68,15 +75,17 @@ def print_outcomes(
 ) -> None:
     """Print one row per district: its name, the outcome of its night, and the students by status.
 
-    Args:
-        students: also print every student whom a dry run would change.
+    `students`: also print every student whom a dry run would change.
     """
     names = {district.id: district.name for district in districts}
-    rows = []
+    rows: list[dict[str, Any]] = []
+    changes: list[dict[str, Any]] = []
     for one in outcomes:
-        became, counts = "failed", None
-        if not isinstance(one, PipelineError):
-            became, counts = one.became, one if isinstance(one, Snapshot) else one.counts
+        became = _state(one)
+        counts: Any = one
+        if not isinstance(one, Snapshot | PipelineError):
+            became, counts = f"would be {became}", one.counts
+            changes += [{"district": one.district_id, **student_cells(each)} for each in one.changes]
         numbers = {name: getattr(counts, name, None) for name in ("students", *STATUSES)}
         rows.append(
             {
@@ -87,9 +96,7 @@ def print_outcomes(
             }
         )
     print_table(rows)
-    tried = [one for one in outcomes if students and not isinstance(one, Snapshot | PipelineError)]
-    changes = ((one.district_id, change) for one in tried for change in one.changes)
-    print_table(({"district": name, **student_cells(change)} for name, change in changes), gap=True)
+    print_table(changes if students else [], gap=True)
 
 
 def student_cells(one: StudentChange) -> dict[str, Any]:
@@ -108,11 +115,7 @@ def student_cells(one: StudentChange) -> dict[str, Any]:
 
 
 def outcome_facts(outcome: Outcome, *, students: bool = False) -> dict[str, Any]:
-    """For scripts.
-
-    Args:
-        students: also list every student whom a dry run would change.
-    """
+    """For scripts. `students`: also list every student whom a dry run would change."""
     if isinstance(outcome, PipelineError):
         return {
             "district_id": outcome.district_id,
@@ -123,15 +126,14 @@ def outcome_facts(outcome: Outcome, *, students: bool = False) -> dict[str, Any]
         }
     if isinstance(outcome, Snapshot):
         return outcome.facts()
-    listed = {"changes": [asdict(one) for one in outcome.changes]} if students else {}
-    return {
+    facts = {
         "district_id": outcome.district_id,
         "dry_run": True,
         "snapshot_date": outcome.night,
-        "state": "held" if outcome.held else "published",
+        "state": _state(outcome),
         "reasons": list(outcome.reasons),
         "next_step": outcome.to_check,
         **asdict(outcome.counts),
         "gate": outcome.verdict.numbers if outcome.verdict else None,
-        **listed,
     }
+    return facts | ({"changes": [asdict(one) for one in outcome.changes]} if students else {})

@@ -22,7 +22,7 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.reporting.addresses import Address, AlertError, alert_addresses
-from samegoal_pipelines.reporting.alerts import Alert, alerts_due, judged_boards
+from samegoal_pipelines.reporting.alerts import Alert, alerts_due, judged_boards, send_alert
 from samegoal_pipelines.reporting.confirmation import confirm_setup
 from samegoal_pipelines.reporting.nightly_status import DEADLINE, Board, DistrictNight, read_board
 
@@ -62,11 +62,12 @@ def check_deadlines(
     boards = judged_boards(warehouse, now)
     red = json.loads(context.cursor or "{}")
     outcomes = _bring_up_to_date(red, boards)
-    missing = missing_reports(context.instance, {board.night for board in boards if board.active})
-    alerts = alerts_due(warehouse, boards, missing, all_well=settings.alert_all_well)
+    active = [board for board in boards if any(one.active for one in board.districts)]
+    missing = missing_reports(context.instance, {board.night for board in active})
+    alerts = alerts_due(active, missing, all_well=settings.alert_all_well)
     addresses = alert_addresses(settings.alert_urls)
     with ThreadPoolExecutor(len(addresses)) as threads:  # a hanging address does not block another
-        sending = [threads.submit(_send_all, alerts, address, now) for address in addresses]
+        sending = [threads.submit(_send_all, deployment, alerts, address, now) for address in addresses]
         if outcomes:
             _show(context.instance, outcomes)
     sent, problems = ([line for one in sending for line in one.result()[n]] for n in (0, 1))
@@ -80,7 +81,9 @@ def check_deadlines(
     return dg.SensorResult(cursor=json.dumps(red), skip_reason=dg.SkipReason(summary))
 
 
-def _send_all(alerts: Sequence[Alert], address: Address, now: datetime) -> tuple[list[str], list[str]]:
+def _send_all(
+    deployment: Deployment, alerts: Sequence[Alert], address: Address, now: datetime
+) -> tuple[list[str], list[str]]:
     """The messages sent to an address, and each problem once. One failure does not stop the next message."""
     sent, problems, began = [], [], monotonic()
     for alert in alerts:
@@ -88,7 +91,7 @@ def _send_all(alerts: Sequence[Alert], address: Address, now: datetime) -> tuple
             if monotonic() - began > SECONDS_PER_ADDRESS:
                 problems.append(f"alert not sent: {address.name} is slow; the next tick sends the rest")
                 break
-            if done := alert(address, now):
+            if done := send_alert(deployment.warehouse, alert, address, now):
                 sent.append(f"sent to {address.name}: {done.message.subject}")
                 problems += filter(None, [done.problem])
         except PipelineError as error:

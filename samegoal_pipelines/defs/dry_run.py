@@ -63,11 +63,6 @@ class DryRun:
         """What a person should check first, if the gate would hold it."""
         return self.verdict.to_check if self.verdict and self.held else None
 
-    @property
-    def became(self) -> str:
-        """The state that the night would have."""
-        return "would be held" if self.held else "would be published"
-
 
 @dg.op(out=dg.Out(io_manager_key=IN_MEMORY))
 def try_night(

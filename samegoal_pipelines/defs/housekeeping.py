@@ -17,8 +17,8 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.printable import some
+from samegoal_pipelines.warehouse.erase import prune_history
 from samegoal_pipelines.warehouse.snapshots import last_published
-from samegoal_pipelines.warehouse.student_erasures import prune_history
 
 _NAMED = 10  # most faults that a failure names
 RUNS_AT_ONCE = 5_000

@@ -26,7 +26,7 @@ from samegoal_pipelines.qmlativ.reading import read_district
 from samegoal_pipelines.tables.reads import rows_by_listing
 from samegoal_pipelines.transforms.enrollments import window_start
 from samegoal_pipelines.transforms.erasure import drop_erased
-from samegoal_pipelines.warehouse.student_erasures import erased_students
+from samegoal_pipelines.warehouse.erase import erased_students
 
 STEP = "reading Qmlativ"
 RAW_ASSETS = {

@@ -5,7 +5,6 @@ forgets a night nor reports it twice.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from itertools import takewhile
 from typing import Any
@@ -54,7 +53,7 @@ def nightly_report(
     """The page about one night of all districts."""
     from samegoal_pipelines.reporting import page  # its plots take a second to import
 
-    with _plainly_failing():
+    try:
         named = config.night or context.run.tags.get(TODAY_TAG)
         report = make_report(
             deployment.warehouse,
@@ -79,12 +78,6 @@ def nightly_report(
                 **report.board.totals,
             }
         )
-
-
-@contextmanager
-def _plainly_failing() -> Iterator[None]:
-    try:
-        yield
     except Exception as error:
         said = f"nightly_report: {in_plain_words(error)}"
         raise dg.Failure(said, allow_retries=False) from None
@@ -129,8 +122,7 @@ def reports_due(instance: dg.DagsterInstance, deployment: Deployment, now: datet
         if night != newest and made and any(run.is_success for run in runs[newest]):
             continue
         board = read_board(deployment.warehouse, night, now)
-        tries = _tries(made, board.fingerprint)
-        if board.over and tries is not None and tries < TRIES:
+        if board.over and _may_be_tried(made, board.fingerprint):
             # Dagster starts no second run for the same key, even if the first failed.
             key = f"report:{night}:{board.fingerprint}:{len(made) + 1}"
             tags = {TODAY_TAG: night.isoformat(), BOARD_TAG: board.fingerprint}
@@ -144,12 +136,11 @@ def _reports_of(instance: dg.DagsterInstance, night: date) -> list[dg.DagsterRun
     return list(instance.get_runs(asked_for))
 
 
-def _tries(runs: Sequence[dg.DagsterRun], fingerprint: str) -> int | None:
-    """The number of failed reports of the night's current state. None: one succeeded or is in progress."""
-    if any(not run.is_finished for run in runs):
-        return None
+def _may_be_tried(runs: Sequence[dg.DagsterRun], fingerprint: str) -> bool:
+    """Whether no report is in progress, and the night's current state was neither reported nor given up."""
     latest = list(takewhile(lambda run: run.tags.get(BOARD_TAG) == fingerprint, runs))
-    return None if any(run.is_success for run in latest) else len(latest)
+    reported = any(run.is_success for run in latest)
+    return all(run.is_finished for run in runs) and not reported and len(latest) < TRIES
 
 
 def missing_reports(instance: dg.DagsterInstance, nights: Collection[date]) -> Iterator[tuple[date, Message]]:

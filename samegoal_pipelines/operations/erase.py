@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain
 from typing import Any
 
 from samegoal_pipelines.defs.district_run import DISTRICTS
@@ -27,15 +26,15 @@ from samegoal_pipelines.districts.names import checked_id
 from samegoal_pipelines.landing import LandingError, Rewritten
 from samegoal_pipelines.reporting.report import make_report
 from samegoal_pipelines.transforms.erasure import ErasedStudents, hash_of, without_erased
-from samegoal_pipelines.warehouse import changes, erase, student_erasures
+from samegoal_pipelines.warehouse import changes, erase
 from samegoal_pipelines.warehouse.errors import WarehouseError
-from samegoal_pipelines.warehouse.student_erasures import erased_students
 
 _PARTITIONS = DISTRICTS.name or ""
+_ROWS_ARE_ERASED = "the rows are erased; when it has ended, run this again for the files"
 
 
 class EraseRefusedError(DistrictError):
-    """A district cannot be erased now, or not completely. The message says what to do."""
+    """A run in progress may read or land what is erased."""
 
 
 class StudentNotErasedError(DistrictError):
@@ -53,15 +52,13 @@ class Holdings:
 
 @dataclass(frozen=True)
 class StudentHoldings:
-    """What there is or was of a student: rows by table, and landed files and the rows in them.
-
-    `unreadable` counts landed files that nobody can read any more. They are deleted.
-    """
+    """What there is or was of a student: rows by table, and landed files and the rows in them."""
 
     rows: dict[str, int]
     files: int
     landed_rows: int
     unreadable: int
+    """Landed files that nobody can read any more. They are deleted."""
 
 
 def erase_district(deployment: Deployment, district_id: str, *, dry_run: bool = False) -> Holdings:
@@ -72,7 +69,8 @@ def erase_district(deployment: Deployment, district_id: str, *, dry_run: bool = 
 
     Raises:
         UnknownDistrictError: the district has no data, and no erasure is unfinished.
-        EraseRefusedError: a run of the district is in progress, or its rows or files cannot be deleted.
+        EraseRefusedError: a run of the district is in progress.
+        WarehouseError, LandingError: its rows or files cannot be deleted.
     """
     checked_id(district_id)
     warehouse, landing = deployment.warehouse, deployment.landing
@@ -88,7 +86,7 @@ def erase_district(deployment: Deployment, district_id: str, *, dry_run: bool = 
         if dry_run:
             return found
         rows = erase.erase_rows(warehouse, district_id, deployment.settings.operator)
-        _refuse_files_while_running(instance, district_id)
+        _refuse_while_running(instance, district_id, _ROWS_ARE_ERASED)
         files = landing.erase(district_id)
         _make_reports_again(deployment, district_id)
         instance.delete_dynamic_partition(_PARTITIONS, district_id)
@@ -108,13 +106,14 @@ def erase_student(
 
     Raises:
         StudentNotErasedError: no student has this number, or several have.
-        EraseRefusedError: a run of the district is in progress, or rows or files cannot be changed.
+        EraseRefusedError: a run of the district is in progress.
+        WarehouseError, LandingError: rows or files cannot be changed.
     """
     deployment.registry.get(district_id)
     warehouse, rows = deployment.warehouse, dict[str, int]()
     with (
         _erasing(deployment, district_id, dry_run=dry_run) as instance,
-        nullcontext() if dry_run else student_erasures.one_at_a_time(warehouse, district_id),
+        nullcontext() if dry_run else erase.one_at_a_time(warehouse, district_id),
     ):
         found = _find(deployment, district_id, number, student_id)
         if dry_run:
@@ -122,21 +121,21 @@ def erase_student(
         else:
             for student in found:
                 operator = deployment.settings.operator
-                rows = student_erasures.erase_rows(warehouse, district_id, student, number, operator)
-            _refuse_files_while_running(instance, district_id)
-        marked = erased_students(warehouse, district_id)
+                rows = erase.erase_student_rows(warehouse, district_id, student, number, operator)
+            _refuse_while_running(instance, district_id, _ROWS_ARE_ERASED)
+        marked = erase.erased_students(warehouse, district_id)
         hashes = {hash_of(marked.key, "student", one) for one in found}  # a dry run has not marked them
         wanted = ErasedStudents(marked.key, marked.students | hashes)
         rewritten = _rewrite(deployment, instance, district_id, wanted, dry_run=dry_run)
         if not dry_run:
-            student_erasures.finish(warehouse, district_id, rewritten.files + rewritten.deleted)
+            erase.finish_student(warehouse, district_id, rewritten.files + rewritten.deleted)
     return StudentHoldings(rows, rewritten.files, rewritten.rows, rewritten.deleted)
 
 
 def lift(deployment: Deployment, district_id: str, number: str) -> None:
     """Let later nights publish the student again. What was erased stays erased."""
     deployment.registry.get(district_id)
-    if not student_erasures.lift(deployment.warehouse, district_id, number):
+    if not erase.lift(deployment.warehouse, district_id, number):
         raise StudentNotErasedError(
             "no student with this number is marked as erased",
             district_id=district_id,
@@ -155,14 +154,8 @@ def _erasing(deployment: Deployment, district_id: str, *, dry_run: bool) -> Iter
                 _refuse_while_running(instance, district_id, next_step)
             yield instance
     except (WarehouseError, LandingError) as error:
-        raise EraseRefusedError(
-            error.reason, step="erasing", district_id=district_id, next_step=error.next_step
-        ) from None
-
-
-def _refuse_files_while_running(instance: Instance, district_id: str) -> None:
-    next_step = "the rows are erased; when it has ended, run this again for the files"
-    _refuse_while_running(instance, district_id, next_step)
+        error.district_id = district_id
+        raise
 
 
 def _refuse_while_running(instance: Instance, district_id: str, next_step: str) -> None:
@@ -190,14 +183,11 @@ def _find(deployment: Deployment, district_id: str, number: str, student_id: int
     wanted = number.strip()
     found: set[int] = set()
     if wanted:
-        columns = ("StudentID", "StudentNumber")
-        landed = _landed(deployment, district_id, "raw_students", "Student", *columns)
-        published = changes.numbers_like(deployment.warehouse, district_id, wanted)
-        pairs = chain(published, chain.from_iterable(landed))
+        pairs = _landed(deployment, district_id, "raw_students", "Student", "StudentID", "StudentNumber")
+        pairs |= changes.numbers_like(deployment.warehouse, district_id, wanted)
         found = {one for one, text in pairs if one is not None and (text or "").strip() == wanted}
-    marked = erased_students(deployment.warehouse, district_id)
-    found -= marked.among(found)
-    erased = student_erasures.erased_on(deployment.warehouse, district_id, number)
+    found -= erase.erased_students(deployment.warehouse, district_id).among(found)
+    erased = erase.erased_on(deployment.warehouse, district_id, number)
     if student_id is not None:
         found &= {student_id}
     elif found and (len(found) > 1 or erased):
@@ -226,14 +216,11 @@ def _rewrite(
     dry_run: bool,
 ) -> Rewritten:
     """Remove them from the landed files, from `raw_parents` last: only it says whose parents are whose."""
-    theirs: set[int | None] = set()
-    others: set[int | None] = {None}
-    columns = ("StudentID", "NameIDGuardian")
-    for pairs in _landed(deployment, district_id, "raw_parents", "StudentGuardian", *columns):
-        gone = erased.among([student for student, _ in pairs])
-        theirs |= {parent for student, parent in pairs if student in gone}
-        others |= {parent for student, parent in pairs if student not in gone}
-    parents = {one for one in theirs - others if one is not None}
+    pairs = _landed(deployment, district_id, "raw_parents", "StudentGuardian", "StudentID", "NameIDGuardian")
+    gone = erased.among({student for student, _ in pairs})
+    theirs = {parent for student, parent in pairs if student in gone}
+    others = {parent for student, parent in pairs if student not in gone}
+    parents = theirs - others - {None}
     return deployment.landing.rewrite(
         district_id,
         lambda tables: without_erased(tables, erased, parents),
@@ -245,9 +232,12 @@ def _rewrite(
 
 def _landed(
     deployment: Deployment, district_id: str, asset: str, table: str, *columns: str
-) -> Iterator[list[tuple[Any, ...]]]:
-    """Columns of one table of an asset, from every landed run."""
-    for night in deployment.landing.nights(district_id):
-        for landed in deployment.landing.landed(asset, district_id=district_id, night=night):
-            rows = deployment.landing.column_values(landed, table, list(columns))
-            yield [tuple(row[name] for name in columns) for row in rows]
+) -> set[tuple[Any, ...]]:
+    """What these columns of one table of an asset hold in any landed run."""
+    landing = deployment.landing
+    return {
+        tuple(row[name] for name in columns)
+        for night in landing.nights(district_id)
+        for landed in landing.landed(asset, district_id=district_id, night=night)
+        for row in landing.column_values(landed, table, list(columns))
+    }

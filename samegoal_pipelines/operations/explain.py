@@ -29,9 +29,9 @@ from samegoal_pipelines.transforms.explanation import (
 from samegoal_pipelines.transforms.students_csv import NUMBER, cells_of, complaints
 from samegoal_pipelines.warehouse import changes, snapshots
 from samegoal_pipelines.warehouse.changes import PublishedStudent
+from samegoal_pipelines.warehouse.erase import erased_on
 from samegoal_pipelines.warehouse.export import published_students
 from samegoal_pipelines.warehouse.snapshots import Snapshot
-from samegoal_pipelines.warehouse.student_erasures import erased_on
 
 Tables = Mapping[str, pd.DataFrame]
 

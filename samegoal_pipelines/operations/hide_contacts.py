@@ -14,10 +14,6 @@ from samegoal_pipelines.warehouse.snapshots import Snapshot
 from samegoal_pipelines.warehouse.withholding import Hidden, hide_contacts
 
 
-class NotHiddenError(WarehouseError):
-    """The switch is set, but the published rows could not be changed."""
-
-
 def hide_published_contacts(
     deployment: Deployment, district_id: str, *, restricted: bool, confidential: bool
 ) -> Hidden:
@@ -26,12 +22,8 @@ def hide_published_contacts(
     Call it after the switch is set. A run that is publishing either sees the switch and fails, or ends first,
     and then its rows are changed.
 
-    Args:
-        restricted: blank the contacts of parents under active restricted access.
-        confidential: blank confidential phones. If the landed rows are gone, blank every phone.
-
     Raises:
-        NotHiddenError: another run holds the lock, or Postgres failed.
+        WarehouseError: another run holds the lock, or Postgres failed.
     """
     try:
         return hide_contacts(
@@ -41,7 +33,7 @@ def hide_published_contacts(
             find_confidential=partial(_confidential_numbers, deployment) if confidential else None,
         )
     except WarehouseError as error:
-        raise NotHiddenError(
+        raise WarehouseError(
             f"the switch is set, but what is published still shows these contacts: {error.reason}",
             district_id=district_id,
             next_step=f"{error.next_step}; then give the same command again",

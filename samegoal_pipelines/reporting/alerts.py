@@ -10,11 +10,9 @@ Districts with the same state, kind and next step are described together.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg2.errors
 import sqlalchemy as sa
@@ -31,38 +29,43 @@ BETWEEN_LATER_MESSAGES = timedelta(hours=1)
 NAMES_IN_A_GROUP = 20
 
 
-@dataclass(frozen=True)
-class Sent:
-    """A message that was sent."""
+class Sent(NamedTuple):
+    """A message that was sent, and what went wrong if only a part arrived."""
 
     message: Message
-    problem: str | None = None
-    """What went wrong if only a part arrived."""
+    problem: str | None
 
 
-Alert = Callable[[Address, datetime], Sent | None]
-"""Sends a message unless the recipient already has it. Returns what was sent."""
+class Alert(NamedTuple):
+    """What a recipient should have received by now: a board's trouble, or one message about a whole night."""
+
+    about: Board | Message
+    night: date
+    deadline: datetime
+    topic: str = ""
 
 
 def alerts_due(
-    engine: sa.Engine, boards: Sequence[Board], of_nights: Iterable[tuple[date, Message]], *, all_well: bool
+    boards: Sequence[Board], of_nights: Iterable[tuple[date, Message]], *, all_well: bool
 ) -> list[Alert]:
-    """Send everything that a recipient should have received by now.
+    """Everything that a recipient should have received by now.
 
     Args:
-        boards: as `judged_boards` returns them.
+        boards: of `judged_boards`, those with an active district.
         of_nights: messages about a whole night, such as a missing report.
         all_well: whether a night without trouble gets a message, too.
     """
-    boards = [board for board in boards if board.active]
-    alerts: list[Alert] = [partial(send_news, engine, board) for board in boards]
-    alerts += [partial(send_once, engine, night, "report", message) for night, message in of_nights]
+    once = [(message, night, "report") for night, message in of_nights]
     if all_well and len({board.night for board in boards}) == 1:  # the last time zone's deadline has passed
-        due = sum(board.due for board in boards)
+        night, due = boards[0].night, sum(board.due for board in boards)
         if due and not any(board.trouble for board in boards):
-            night = boards[0].night
-            alerts.append(partial(send_once, engine, night, "all well", all_well_message(night, due)))
-    return alerts
+            said = "1 district" if due == 1 else f"All {due:,} districts"
+            message = Message(f"SameGoal night {night}: all is well", f"{said} published.\n", "success")
+            once.append((message, night, "all well"))
+    return [
+        *(Alert(board, board.night, board.districts[0].deadline) for board in boards),
+        *(Alert(one, night, datetime.combine(night, DEADLINE, UTC), topic) for one, night, topic in once),
+    ]
 
 
 def judged_boards(engine: sa.Engine, now: datetime) -> list[Board]:
@@ -73,74 +76,52 @@ def judged_boards(engine: sa.Engine, now: datetime) -> list[Board]:
     return [Board.in_order(night, now, found) for (night, _), found in sorted(groups.items())]
 
 
-def send_news(engine: sa.Engine, board: Board, recipient: Address, now: datetime) -> Sent | None:
-    """Send the trouble of a board that the recipient does not know about."""
-
-    def news_since(parts: Sequence[sa.Row[Any]]) -> tuple[Message | None, list[str]] | None:
-        known = {line for part in parts for line in part.digest.splitlines()}
-        news = [one for one in board.trouble if _news(one) not in known]
-        if parts:  # a district without an attempt was added since, so its next night is the first due
-            news = [one for one in news if one.state != "late"]
-            if not news or now - parts[-1].sent_at < BETWEEN_LATER_MESSAGES:
-                return None
-        message = alert_message(board, news, later=bool(known)) if news else None
-        return message, sorted(map(_news, news))
-
-    key = {"night": board.night, "deadline": board.districts[0].deadline, "channel": recipient.name}
-    return _send(engine, key, recipient, now, news_since)
-
-
-def send_once(
-    engine: sa.Engine, night: date, topic: str, message: Message, recipient: Address, now: datetime
-) -> Sent | None:
-    """Send a message about a whole night, unless the recipient already has it."""
-    deadline = datetime.combine(night, DEADLINE, UTC)
-    key = {"night": night, "deadline": deadline, "channel": f"{recipient.name}: {topic}"}
-    return _send(engine, key, recipient, now, lambda parts: None if parts else (message, [f"({topic})"]))
-
-
-def _news(one: DistrictNight) -> str:
-    """What makes a district's trouble news: its state, and the kind of failure."""
-    kind = f" ({one.kind})" if one.kind else ""
-    return f"{one.district_id} {one.state}{kind}"
-
-
-def _send(
-    engine: sa.Engine,
-    key: dict[str, Any],
-    recipient: Address,
-    now: datetime,
-    decide: Callable[[Sequence[sa.Row[Any]]], tuple[Message | None, list[str]] | None],
-) -> Sent | None:
-    """Send a message and record it, unless another process is sending.
-
-    Args:
-        key: the night, the deadline and the channel under which it is recorded.
-        decide: the records of this key → what to send and to record. No message: only record that the
-            deadline was checked. None: do neither.
-    """
+def send_alert(engine: sa.Engine, alert: Alert, recipient: Address, now: datetime) -> Sent | None:
+    """Send what the recipient does not know yet and record it, unless another process is sending."""
+    channel = f"{recipient.name}: {alert.topic}" if alert.topic else recipient.name
+    key = {"night": alert.night, "deadline": alert.deadline, "channel": channel}
     with transaction(engine, "looking up which alerts were sent") as connection:
         take_role(connection, Role.WRITER)
-        if not locked(connection, key["channel"]):
+        if not locked(connection, channel):
             return None
         parts = connection.execute(sa.select(alerts_sent).filter_by(**key).order_by(alerts_sent.c.part)).all()
-        decided = decide(parts)
-        if decided is None:
+        news = _news_since(parts, alert, now)
+        if news is None:
             return None
-        message, lines = decided
+        message, lines = news
         sent = Sent(message, recipient.send(message)) if message else None
         row = {"part": len(parts) + 1, "sent_at": now, "districts": len(lines), "digest": "\n".join(lines)}
         connection.execute(sa.insert(alerts_sent).values(**key, **row))
         return sent
 
 
+def _news_since(
+    parts: Sequence[sa.Row[Any]], alert: Alert, now: datetime
+) -> tuple[Message | None, list[str]] | None:
+    """What to send and to record after these records. Without a message, only the check is recorded."""
+    board = alert.about
+    if isinstance(board, Message):
+        return None if parts else (board, [f"({alert.topic})"])
+    known = {line for part in parts for line in part.digest.splitlines()}
+    news = [one for one in board.trouble if _line(one) not in known]
+    if parts:  # a district without an attempt was added since, so its next night is the first due
+        news = [one for one in news if one.state != "late"]
+        if not news or now - parts[-1].sent_at < BETWEEN_LATER_MESSAGES:
+            return None
+    message = alert_message(board, news, later=bool(known)) if news else None
+    return message, sorted(map(_line, news))
+
+
+def _line(one: DistrictNight) -> str:
+    """What makes a district's trouble news: its state, and the kind of failure."""
+    kind = f" ({one.kind})" if one.kind else ""
+    return f"{one.district_id} {one.state}{kind}"
+
+
 def locked(connection: sa.Connection, channel: str) -> bool:
-    """Lock the address while a message is sent, by a row that only writers can lock.
+    """Lock the address while a message is sent, by a row that only writers can lock. False: it is locked.
 
     Postgres ends the transaction if sending hangs for a minute.
-
-    Returns:
-        Whether it was free.
     """
     connection.exec_driver_sql("set local idle_in_transaction_session_timeout = '60s'")
     try:
@@ -168,20 +149,8 @@ def missing_report_message(night: date, tries: int, run_id: str) -> Message:
     )
 
 
-def all_well_message(night: date, districts: int) -> Message:
-    """The line about a night on which everything is well."""
-    count = "1 district" if districts == 1 else f"All {districts:,} districts"
-    return Message(f"SameGoal night {night}: all is well", f"{count} published.\n", "success")
-
-
 def alert_message(board: Board, news: Sequence[DistrictNight], *, later: bool = False) -> Message:
-    """The message about districts in trouble.
-
-    Args:
-        board: all districts with one deadline.
-        news: the districts in trouble that the message is about.
-        later: the message follows an earlier one of the same night.
-    """
+    """The message about these districts of a board. `later`: it follows an earlier one of the same night."""
     groups: dict[tuple[str | None, ...], list[DistrictNight]] = {}
     for one in news:
         groups.setdefault((one.state, one.kind, one.advice), []).append(one)

@@ -214,11 +214,6 @@ class Board:
         return tuple(one for one in self.districts if not one.in_trouble)
 
     @property
-    def active(self) -> bool:
-        """Whether any of its districts is active."""
-        return any(one.active for one in self.districts)
-
-    @property
     def due(self) -> int:
         """The number of districts with a snapshot due."""
         return sum(one.state not in NOT_DUE for one in self.districts)
@@ -314,7 +309,7 @@ def read_newest(engine: sa.Engine, now: datetime) -> Board:
 
     Before 01:00, a district that `sync` already ran or that was just registered shows the coming night.
     A district whose night before needs attention shows that one until the new night has a result or is due.
-    The board's night is the one of most districts.
+    The board's night is the one of most districts, and another night is named in the reason.
     """
     begun = {one.district_id: one for one in _read(engine, partial(night_since, NIGHT_BEGINS, now=now), now)}
     trouble = {one.district_id: one for one in read_judged(engine, now) if one.in_trouble}
@@ -324,12 +319,10 @@ def read_newest(engine: sa.Engine, now: datetime) -> Board:
         found.append(trouble.get(one.district_id, shown) if shown.state == "pending" else shown)
     nights = Counter(one.night for one in found if one.state != "disabled")
     night = max(nights, key=lambda night: (nights[night], night), default=now.date())
-    return Board.in_order(night, now, [_apart(one) if one.night != night else one for one in found])
-
-
-def _apart(one: DistrictNight) -> DistrictNight:
-    """Name the night of a district among districts with another night."""
-    return replace(one, reason=f"night {one.night}" + (f": {one.reason}" if one.reason else ""))
+    for n, one in enumerate(found):
+        if one.night != night:
+            found[n] = replace(one, reason=f"night {one.night}" + (f": {one.reason}" if one.reason else ""))
+    return Board.in_order(night, now, found)
 
 
 def read_districts(

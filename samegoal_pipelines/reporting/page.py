@@ -7,6 +7,7 @@ takes a second to import, so import this module only to make a page.
 import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from io import StringIO
 from typing import Any
@@ -45,11 +46,7 @@ _CHANGES = {"added": "#2e8b57", "changed": "#e0a030", "removed": "#b5443c"}
 
 
 def html(report: Report, ui_url: str) -> str:
-    """The page as one HTML file.
-
-    Args:
-        ui_url: where the Dagster UI is, for links to runs.
-    """
+    """The page as one HTML file, with links to runs in the Dagster UI at `ui_url`."""
     drawn = draw(report.trends).values() if report.trends else []
     script_hash = base64.b64encode(sha256(_COPY.encode()).digest()).decode()
     values = {"plots": drawn, "script": _COPY, "script_hash": script_hash}
@@ -73,25 +70,20 @@ def plots_markdown(report: Report) -> str:
 
 def _render(template: str, report: Report, ui_url: str = "", **values: Any) -> str:
     """Render a template with the report. Links in the file begin with the UI's address."""
+    columns = [name.replace("_", " ").capitalize() for name in COUNTS]
     return rendering.render(
-        template,
-        board=report.board,
-        trends=report.trends,
-        ahead=report.ahead,
-        columns=[name.replace("_", " ").capitalize() for name in COUNTS],
-        paths=lambda one: [(name, ui_url + path) for name, path in _paths(one)],
-        **values,
+        template, **vars(report), columns=columns, paths=partial(_paths, ui_url), **values
     )
 
 
-def _paths(one: DistrictNight) -> Iterator[tuple[str, str]]:
-    """Paths in the Dagster UI: the district's run, and its gate check."""
+def _paths(ui_url: str, one: DistrictNight) -> Iterator[tuple[str, str]]:
+    """Links into the Dagster UI: the district's run, and its gate check."""
     if one.tonight is None:
         return
-    yield "run", f"/runs/{one.tonight.run_id}"
+    yield "run", f"{ui_url}/runs/{one.tonight.run_id}"
     if one.state in ("held", "published"):
         check = "view=checks&checkDetail=gate&partition"
-        yield "gate", f"/assets/published_snapshot?{check}={one.district_id}"
+        yield "gate", f"{ui_url}/assets/published_snapshot?{check}={one.district_id}"
 
 
 # -- the plots --

@@ -12,8 +12,8 @@ _SPECIAL = re.compile(r"[\\`*_\[\]<>!|~&:@]")
 
 
 @cache
-def environment() -> Any:
-    """The Jinja environment. HTML is escaped automatically, and Markdown by the filters."""
+def _environment() -> Any:
+    """HTML is escaped automatically, and Markdown by the filters."""
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     found = Environment(
@@ -39,7 +39,7 @@ def environment() -> Any:
 
 def render(name: str, **values: Any) -> str:
     """Render a template with these values."""
-    return str(environment().get_template(name).render(**values))
+    return str(_environment().get_template(name).render(**values))
 
 
 def commands_in(text: str | None) -> Iterator[tuple[str, bool]]:

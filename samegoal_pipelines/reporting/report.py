@@ -1,4 +1,4 @@
-"""A night's report: everything on its page, the folder of the pages, and the trend of the last nights.
+"""A night's report: everything on its page, and the trend of the last nights.
 
 In a trend, a district that was not published on a night counts with what SameGoal read that night. Otherwise
 a failed district would look like students who left.
@@ -63,13 +63,10 @@ def make_report(
     landing: Landing | None = None,
     trends: bool = True,
 ) -> Report:
-    """The report of a night.
+    """The report of a night, by default of every district's newest one (`read_newest`).
 
-    Args:
-        night: by default every district's newest one (`read_newest`).
-        landing: for the forecast of the next days, which takes a fraction of a second per district. None: no
-            forecast.
-        trends: read the last nights, which takes a second per thousand districts.
+    With `landing`, it has the forecast, which takes a fraction of a second per district. The trends take a
+    second per thousand districts.
     """
     board = read_newest(engine, now) if night is None else read_board(engine, night, now)
     ahead = None if landing is None else look_ahead(engine, landing, board)

@@ -1,6 +1,6 @@
 """Recognize erased students by keyed hashes, and drop their rows and those of parents who are only theirs.
 
-The markers are stored in `warehouse.student_erasures`.
+The markers are stored by `warehouse.erase`.
 """
 
 import hmac

@@ -29,6 +29,7 @@ from samegoal_pipelines.tables.warehouse import districts, student_changes
 from samegoal_pipelines.transforms.gate import Measured, Verdict
 from samegoal_pipelines.warehouse import diff
 from samegoal_pipelines.warehouse.engine import as_writer, lock
+from samegoal_pipelines.warehouse.erase import find_erased
 from samegoal_pipelines.warehouse.errors import LateRunError
 from samegoal_pipelines.warehouse.gate_metrics import Shown, changes_between, measure, shown
 from samegoal_pipelines.warehouse.rows import Content
@@ -43,7 +44,6 @@ from samegoal_pipelines.warehouse.snapshots import (
     record_published,
     was_erased,
 )
-from samegoal_pipelines.warehouse.student_erasures import find_erased
 from samegoal_pipelines.warehouse.withholding import hide_withheld
 
 _ACTIVE = ("ENROLLED", "PRE-ENROLLED")

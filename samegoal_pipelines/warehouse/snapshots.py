@@ -117,11 +117,6 @@ class Snapshot:
         return self.state == "failed"
 
     @property
-    def became(self) -> str:
-        """The state, as for the record of a dry run."""
-        return self.state
-
-    @property
     def advice(self) -> str | None:
         """What to do, if it failed or is held. `ID` stands for the district, `RUN` for the run."""
         return (self.next_step or OPEN_THE_RUN) if self.failed or self.held else None

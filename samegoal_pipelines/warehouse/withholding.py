@@ -30,6 +30,7 @@ PHONES: dict[History, tuple[str, ...]] = {
     PARENTS: tuple(column for column in PARENT_CONTACTS if column.endswith("_phone")),
 }
 CONTACTS: dict[History, tuple[str, ...]] = {STUDENTS: ("phone",), PARENTS: PARENT_CONTACTS}
+_PERSON = {STUDENTS: "student_id", PARENTS: "parent_id"}
 NO_CONTACTS: dict[str, Any] = dict.fromkeys(PARENT_CONTACTS)
 RESTRICTED = NO_CONTACTS | {"has_restricted_access": True}
 """The values in the row of a parent under restriction."""
@@ -59,19 +60,16 @@ def refuse_to_forget_restrictions(engine: sa.Engine, district_id: str) -> None:
 
 @dataclass(frozen=True)
 class Hidden:
-    """What was removed from published rows.
-
-    Attributes:
-        students: students who changed and had not changed yet that night.
-        parents: parents whose contacts were removed because of a restriction.
-        phones: numbers that were removed because they are confidential.
-        rows: changed rows, including those where only the flag changed.
-    """
+    """What was removed from published rows."""
 
     students: int = 0
+    """Students who changed and had not changed yet that night."""
     parents: int = 0
+    """Parents whose contacts were removed because of a restriction."""
     phones: int = 0
+    """Numbers that were removed because they are confidential."""
     rows: int = 0
+    """Changed rows, including those where only the flag changed."""
 
     def __add__(self, other: Hidden) -> Hidden:
         return Hidden(*map(sum, zip(astuple(self), astuple(other), strict=True)))
@@ -79,8 +77,6 @@ class Hidden:
 
 Says = Callable[[History, sa.RowMapping], dict[str, Any]]
 """The new values of a current row's columns."""
-Where = Mapping[History, sa.ColumnElement[bool]]
-"""Which current rows to look at, students first."""
 
 
 def hide_withheld(
@@ -99,27 +95,26 @@ def hide_withheld(
         confidential: the confidential numbers (`tables.people.CONFIDENTIAL_PHONES`).
         night: the published night. The rows change as of this night, so that a rerun undoes it.
     """
-    of_students, of_parents = _numbers(confidential, "student_id"), _numbers(confidential, "parent_id")
     pairs: set[tuple[int, int]] = set()
     if restricted is not None:
         pairs = set(zip(restricted["student_id"].tolist(), restricted["parent_id"].tolist(), strict=True))
-    parents = {parent_id for _, parent_id in pairs} | of_parents.keys()
-    where = {
-        STUDENTS: _any_of(STUDENTS, "student_id", of_students),
-        PARENTS: _any_of(PARENTS, "parent_id", parents),
+    numbers = {history: _numbers(confidential, person) for history, person in _PERSON.items()}
+    people = {
+        STUDENTS: numbers[STUDENTS].keys(),
+        PARENTS: numbers[PARENTS].keys() | {parent_id for _, parent_id in pairs},
     }
-    if among is not None:
-        where = {
-            history: one & _any_of(history, "student_id", among.tolist()) for history, one in where.items()
-        }
 
     def says(history: History, row: sa.RowMapping) -> dict[str, Any]:
         if history is PARENTS and (row["student_id"], row["parent_id"]) in pairs:
             return RESTRICTED
-        mine = of_parents[row["parent_id"]] if history is PARENTS else of_students[row["student_id"]]
+        theirs = numbers[history][row[_PERSON[history]]]
         # blank what may contain a confidential number
-        return {c: None for c in PHONES[history] if row[c] and phones.may_be_one_of(row[c], mine)}
+        return {c: None for c in PHONES[history] if row[c] and phones.may_be_one_of(row[c], theirs)}
 
+    where = {history: _any_of(history, _PERSON[history], ids) for history, ids in people.items()}
+    if among is not None:
+        for history in where:
+            where[history] &= _any_of(history, "student_id", among.tolist())
     return _hide(connection, district_id, night, where, says)
 
 
@@ -201,31 +196,46 @@ def _hide_contacts(
     return hidden
 
 
-def _hide(connection: sa.Connection, district_id: str, night: date, where: Where, says: Says) -> Hidden:
+def _hide(
+    connection: sa.Connection,
+    district_id: str,
+    night: date,
+    where: Mapping[History, sa.ColumnElement[bool]],
+    says: Says,
+) -> Hidden:
     """Give these current rows the values that `says` returns, and record which students changed.
 
     This takes effect as of `night`, like any change: the row is closed and a blanked one opened, so that the
-    night can be undone. The new row has no hash, so that the next readable night compares the row itself.
+    night can be undone. A row of tonight is changed in place. The new row has no hash, so that the next
+    readable night compares the row itself.
     """
     changed: defaultdict[int, dict[str, None]] = defaultdict(dict)
     restricted: set[int] = set()
     phones = rows = 0
     for history, condition in where.items():
+        table, opened = history.table, []
         prefix = "parents." if history is PARENTS else ""
         for row in _current(connection, history, district_id, condition):
             wanted = says(history, row)
-            differing = {column: value for column, value in wanted.items() if row[column] != value}
-            if not differing:
+            new = {column: value for column, value in wanted.items() if row[column] != value}
+            if not new:
                 continue
-            _rewrite(connection, history, row, differing, district_id, night)
+            key = [table.c[name] == row[name] for name in ("district_id", *history.key)]
+            this = sa.update(table).where(table.c.valid_to.is_(None), *key)
+            if row["valid_from"] < night:
+                connection.execute(this.values(valid_to=night))
+                opened.append({**row, **new, "valid_from": night, "row_hash": 0})
+            else:
+                connection.execute(this.values(row_hash=0, **new))
             rows += 1
-            emptied = [column for column, value in differing.items() if value is None]
+            emptied = [column for column, value in new.items() if value is None]
             if wanted is RESTRICTED or wanted is NO_CONTACTS:
                 restricted.update([row["parent_id"]] if emptied else [])
             else:
                 phones += len(emptied)
-            names = (prefix + column for column in history.columns if column in differing)
-            changed[row["student_id"]].update(dict.fromkeys(names))
+            changed[row["student_id"]] |= {prefix + name: None for name in history.columns if name in new}
+        if opened:
+            connection.execute(sa.insert(table), opened)
     students = 0
     for student_id, columns in changed.items():
         own = any(not name.startswith("parents.") for name in columns)
@@ -276,42 +286,10 @@ def _any_of(history: History, column: str, ids: Iterable[int]) -> sa.ColumnEleme
 
 def _current(
     connection: sa.Connection, history: History, district_id: str, where: sa.ColumnElement[bool]
-) -> list[sa.RowMapping]:
-    """The current rows that meet this condition: key, contacts, restriction and `valid_from`."""
+) -> Sequence[sa.RowMapping]:
+    """The current rows that meet this condition, as they are loaded."""
     table = history.table.c
-    names = (*history.key, *CONTACTS[history], *(["has_restricted_access"] if history is PARENTS else []))
-    query = sa.select(table.valid_from, *(table[name] for name in names)).where(
+    query = sa.select(*(table[name] for name in history.loaded)).where(
         table.district_id == district_id, table.valid_to.is_(None), where
     )
-    return list(connection.execute(query.order_by(*(table[key] for key in history.key))).mappings())
-
-
-def _rewrite(
-    connection: sa.Connection,
-    history: History,
-    row: sa.RowMapping,
-    says: dict[str, Any],
-    district_id: str,
-    night: date,
-) -> None:
-    """Close the current row as of `night` and open a changed one. A row of tonight is changed in place."""
-    table = history.table
-    current = sa.update(table).where(
-        table.c.district_id == district_id,
-        table.c.valid_to.is_(None),
-        *(table.c[key] == row[key] for key in history.key),
-    )
-    if row["valid_from"] >= night:
-        connection.execute(current.values(row_hash=0, **says))
-        return
-    closed = (
-        current.values(valid_to=night)
-        .returning(*(table.c[column] for column in ("district_id", *history.columns)))
-        .cte("closed")
-    )
-    values = [
-        sa.cast(sa.literal(says[column]), table.c[column].type) if column in says else closed.c[column]
-        for column in history.columns
-    ]
-    opened = sa.select(closed.c.district_id, *values, sa.literal(night), sa.literal(0))
-    connection.execute(sa.insert(table).from_select(history.loaded, opened))
+    return connection.execute(query.order_by(*(table[key] for key in history.key))).mappings().all()

@@ -8,18 +8,15 @@ from typing import Any
 import pytest
 
 from samegoal_pipelines.districts.pauses import pause
-from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.qmlativ.errors import SourceUnavailableError
 from samegoal_pipelines.reporting.forecast import look_ahead
 from samegoal_pipelines.reporting.nightly_status import read_board
 from samegoal_pipelines_tests.cli.asking import Answered
-from samegoal_pipelines_tests.reporting.factories import NIGHT, attempt, publish_the_years_end, register
+from samegoal_pipelines_tests.reporting.factories import NIGHT, attempt, publish_the_years_end, put, register
 from samegoal_pipelines_tests.reporting.servers import SLACK, certificate, chat, web_server
 
 __all__ = ["certificate", "chat"]
-
-LAST_NIGHT = NIGHT - timedelta(days=1)
 
 
 @pytest.fixture
@@ -31,25 +28,12 @@ def run(deployment, ask) -> Callable[..., Answered]:
 UNAVAILABLE = SourceUnavailableError("Qmlativ is unavailable (HTTP 503)", step="reading Qmlativ")
 
 
-def put(
-    deployment: Any,
-    district_id: str,
-    state: str | None,
-    reason: str | PipelineError = "no luck",
-    **facts: Any,
-) -> None:
-    register(deployment.warehouse, district_id, **facts)
-    attempt(deployment.warehouse, district_id, "published", LAST_NIGHT)
-    if state is not None:
-        attempt(deployment.warehouse, district_id, state, reason=None if state == "published" else reason)
-
-
 def test_totals_and_trouble_stand_first_and_then_the_rest(deployment, run):
-    put(deployment, "alpha", "published")
-    put(deployment, "beta", "failed", UNAVAILABLE)
-    put(deployment, "gamma", None)
-    put(deployment, "delta", "held", "200 of 1,190 students would be gone")
-    put(deployment, "epsilon", None, expires=NIGHT + timedelta(days=20))
+    put(deployment.warehouse, "alpha", "published")
+    put(deployment.warehouse, "beta", "failed", UNAVAILABLE)
+    put(deployment.warehouse, "gamma", None)
+    put(deployment.warehouse, "delta", "held", "200 of 1,190 students would be gone")
+    put(deployment.warehouse, "epsilon", None, expires=NIGHT + timedelta(days=20))
     pause(deployment.warehouse, "epsilon", paused_from=NIGHT, paused_to=NIGHT, set_by="pat", reason="summer")
     result = run()
     assert [line.rstrip() for line in result.stdout.splitlines()] == [
@@ -97,16 +81,16 @@ def test_totals_and_trouble_stand_first_and_then_the_rest(deployment, run):
 )
 def test_the_exit_status_says_whether_somebody_must_look(deployment, run, states, status):
     for district_id, state in zip(("alpha", "beta"), states, strict=False):
-        put(deployment, district_id, state)
+        put(deployment.warehouse, district_id, state)
     assert run().returncode == status
 
 
 def test_scripts_get_json(deployment, run):
-    put(deployment, "alpha", "failed")
+    put(deployment.warehouse, "alpha", "failed", expires=NIGHT)
     result = run("--json")
     facts = result.json
     assert result.returncode == 1
-    assert facts["totals"]["failed"] == 1
+    assert (facts["totals"]["failed"], len(facts["trends"]), facts["expiring"]) == (1, 1, ["alpha"])
     assert facts["districts"][0]["next_step"].startswith("open the run run-")
 
 
@@ -122,7 +106,7 @@ def test_where_nothing_is_published_nothing_is_foreseen(deployment, run, tmp_pat
 
 
 def test_a_page_that_cannot_be_written_is_one_plain_line(deployment, run, tmp_path):
-    put(deployment, "alpha", "published")
+    put(deployment.warehouse, "alpha", "published")
     refused = run("--html", str(tmp_path / "nowhere" / "night.html")).failed.stderr
     assert refused.count("\n") == 1
     assert refused.startswith("error: writing the page: ")
@@ -138,7 +122,7 @@ def test_a_landing_that_cannot_be_reached_is_asked_once_for_all_districts(deploy
         raise LandingError("the landing cannot be reached", transient=True)
 
     for name in ("alpha", "beta", "gamma"):
-        put(deployment, name, "published")
+        put(deployment.warehouse, name, "published")
     monkeypatch.setattr(Landing, "read", unreachable)
     board = read_board(deployment.warehouse, NIGHT, datetime(2026, 10, 12, 12, tzinfo=UTC))
     ahead = look_ahead(deployment.warehouse, deployment.landing, board)

@@ -38,9 +38,6 @@ def test_the_table_shows_each_status_and_its_change_since_the_snapshot_before():
         ("all students", "1,140", "1,140", "0"),
     ]
     assert [column.name for column in value.schema.columns] == ["status", "students", "before", "change"]
-
-
-def test_without_a_snapshot_before_there_is_no_change():
     assert rows(status_table(Snapshot(), None))[0] == ("ENROLLED", "1,000", "–", "–")
 
 

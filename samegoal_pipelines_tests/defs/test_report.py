@@ -16,7 +16,7 @@ from samegoal_pipelines.landing.store import REPORTS
 from samegoal_pipelines.reporting.alerts import missing_report_message
 from samegoal_pipelines_tests.defs.daemon_fixtures import zone_at
 from samegoal_pipelines_tests.pipeline import TODAY, failure, log_of
-from samegoal_pipelines_tests.reporting.factories import NIGHT, REGISTERED, at, attempt, register
+from samegoal_pipelines_tests.reporting.factories import NIGHT, REGISTERED, at, attempt, put, register
 
 STAYS = {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"}
 LEAVES = STAYS | {"EntryWithdrawalID": 2, "StudentID": 12, "EndDate": "2026-10-14", "WithdrawalCode": "82"}
@@ -42,12 +42,8 @@ run_what_is_asked_for = partial(asked_for, became="SUCCESS")
 
 
 def test_the_report_is_asked_for_once_when_the_last_deadline_has_passed(deployment, instance):
-    register(deployment.warehouse, "austin")
-    register(deployment.warehouse, "honolulu", "Pacific/Honolulu")
-    attempt(deployment.warehouse, "austin", "failed", reason="no luck")
-    attempt(deployment.warehouse, "honolulu", "published", NIGHT - timedelta(days=1))
-    attempt(deployment.warehouse, "austin", "published", NIGHT - timedelta(days=1))
-
+    put(deployment.warehouse, "austin", "failed")
+    put(deployment.warehouse, "honolulu", None, timezone="Pacific/Honolulu")
     assert asked_for(instance, deployment, SIX_IN_CHICAGO) == ["2026-10-11"]
     assert asked_for(instance, deployment, SIX_IN_HONOLULU - timedelta(seconds=1)) == []
     assert asked_for(instance, deployment, SIX_IN_HONOLULU) == ["2026-10-12"]
@@ -61,7 +57,7 @@ def test_a_report_that_fails_is_asked_for_again_three_times_in_all(deployment, i
     for minutes in range(5):
         for request in reports_due(instance, deployment, SIX_IN_CHICAGO + timedelta(minutes=minutes)):
             keys.append(request.run_key)
-            add_run(instance, request, "FAILURE")
+            add_run(instance, request, "CANCELED" if minutes == 1 else "FAILURE")
         gone = list(missing_reports(instance, [NIGHT - timedelta(days=1), NIGHT]))
         assert len(gone) == (minutes > 1)
     assert [key.rpartition(":")[2] for key in keys] == ["1", "2", "3"]
@@ -97,14 +93,6 @@ def test_an_older_report_does_not_take_the_place_of_a_newer_one(deployment, inst
     attempt(deployment.warehouse, "austin", "published")
 
     assert run_what_is_asked_for(instance, deployment, SIX_IN_CHICAGO + next_day) == []
-
-
-@pytest.mark.parametrize("status", ["NOT_STARTED", "STARTED", "SUCCESS"])
-def test_a_report_that_is_being_made_or_there_is_not_asked_for_again(deployment, instance, status):
-    register(deployment.warehouse, "austin", registered_at=at("00:00"))
-    for became in ("CANCELED", status):
-        assert len(asked_for(instance, deployment, SIX_IN_CHICAGO, became)) == 1
-    assert reports_due(instance, deployment, SIX_IN_CHICAGO) == []
 
 
 def test_the_report_comes_earlier_where_nothing_is_waited_for_any_more(deployment, instance):

@@ -84,8 +84,22 @@ def attempt(
     return run_id
 
 
+def put(
+    engine: sa.Engine,
+    district_id: str,
+    state: str | None,
+    reason: str | PipelineError = "no luck",
+    **registration: Any,
+) -> None:
+    """A district that was published last night, and tonight is in this state. None: nothing has run."""
+    register(engine, district_id, **registration)
+    attempt(engine, district_id, "published", NIGHT - timedelta(days=1))
+    if state is not None:
+        attempt(engine, district_id, state, reason=None if state == "published" else reason)
+
+
 def land(landing: Landing, raw: Mapping[str, pd.DataFrame], run_id: str, **where: Any) -> None:
-    """Land raw enrollments; unless it is said, of grand-bend's NIGHT."""
+    """Land raw enrollments, by default of grand-bend's NIGHT."""
     usual: dict[str, Any] = {"district_id": "grand-bend", "night": NIGHT, "landed_at": at("07:00")}
     landing.write(raw, asset="raw_enrollments", run_id=run_id, **usual | where)
 

@@ -110,8 +110,6 @@ class Hook:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     received: list[Any] = field(default_factory=list)
-    refuse: str | None = None
-    """A message with this text is refused (HTTP 400)."""
     stall_after: int | None = None
     """After so many messages, no further one is answered."""
     stalled: threading.Event = field(default_factory=threading.Event)
@@ -173,10 +171,10 @@ def web_server(certificate: Path | None = None) -> Iterator[Hook]:
             if len(hook.received) == hook.stall_after:
                 hook.stalled.wait(120)
                 return
-            refused = not _accepts(self.host, posted) or (hook.refuse or "\0") in json.dumps(posted)
-            if not refused:
+            accepted = _accepts(self.host, posted)
+            if accepted:
                 hook.received.append(posted)
-            self.send_response(400 if refused else hook.status)
+            self.send_response(hook.status if accepted else 400)
             for name, value in hook.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", "2")

@@ -1,12 +1,13 @@
 """Somebody is told once of each trouble, in words that say what to do, whatever restarts or fails."""
 
 import threading
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.postgres.errors import WarehouseUnavailableError
 from samegoal_pipelines.reporting.addresses import AlertError, Message
 from samegoal_pipelines.reporting.alerts import (
@@ -16,12 +17,20 @@ from samegoal_pipelines.reporting.alerts import (
     judged_boards,
     locked,
     missing_report_message,
-    send_once,
+    send_alert,
 )
 from samegoal_pipelines.tables.warehouse import alerts_sent, districts
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
 from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines_tests.reporting.factories import NIGHT, REFUSED, UNREACHABLE, at, attempt, register
+from samegoal_pipelines_tests.reporting.factories import (
+    NIGHT,
+    REFUSED,
+    UNREACHABLE,
+    at,
+    attempt,
+    put,
+    register,
+)
 from samegoal_pipelines_tests.warehouse.role_fixtures import is_refused, login
 
 SIX_IN_NEW_YORK, SIX_IN_CHICAGO, SIX_IN_HONOLULU = at("10:00"), at("11:00"), at("16:00")
@@ -50,25 +59,13 @@ def ear() -> Ear:
     return Ear()
 
 
-def look(engine: sa.Engine, now: datetime, *ears: Ear, all_well: bool = False) -> list[Sent]:
+def look(
+    engine: sa.Engine, now: datetime, *ears: Ear, missing: Sequence[Any] = (), all_well: bool = False
+) -> list[Sent]:
     """What one check of all deadlines sends."""
-    due = alerts_due(engine, judged_boards(engine, now), [], all_well=all_well)
-    found = [alert(ear, now) for ear in ears for alert in due]
+    due = alerts_due(judged_boards(engine, now), missing, all_well=all_well)
+    found = [send_alert(engine, alert, ear, now) for ear in ears for alert in due]
     return [sent for sent in found if sent is not None]
-
-
-def put(
-    engine: sa.Engine,
-    district_id: str,
-    state: str | None,
-    reason: str | PipelineError = "no luck",
-    zone: str = "America/Chicago",
-) -> None:
-    """A district that was published last night, and tonight is in this state; None: nothing has run."""
-    register(engine, district_id, zone)
-    attempt(engine, district_id, "published", NIGHT - timedelta(days=1))
-    if state is not None:
-        attempt(engine, district_id, state, reason=reason)
 
 
 def test_one_message_tells_of_all_that_is_wrong_at_the_deadline(warehouse, ear):
@@ -175,23 +172,10 @@ def test_a_reader_of_the_warehouse_keeps_no_alert_from_being_sent(warehouse, ear
     assert ear.subjects == ["SameGoal night 2026-10-12: 1 failed of 1"]
 
 
-def test_a_channel_that_fails_is_tried_again_and_the_others_are_not_told_twice(warehouse):
-    put(warehouse, "alpha", "failed")
-    deaf, ear = Ear("deaf"), Ear()
-    deaf.broken = True
-    look(warehouse, SIX_IN_CHICAGO, ear)
-    for _ in range(2):
-        with pytest.raises(AlertError):
-            look(warehouse, SIX_IN_CHICAGO, deaf)
-    deaf.broken = False
-    look(warehouse, SIX_IN_CHICAGO + timedelta(minutes=5), deaf, ear)
-    assert deaf.subjects == ear.subjects == ["SameGoal night 2026-10-12: 1 failed of 1"]
-
-
 def test_each_time_zone_has_its_own_deadline_and_message(warehouse, ear):
-    put(warehouse, "new-york", None, zone="America/New_York")
-    put(warehouse, "detroit", None, zone="America/Detroit")
-    put(warehouse, "honolulu", "failed", zone="Pacific/Honolulu")
+    put(warehouse, "new-york", None, timezone="America/New_York")
+    put(warehouse, "detroit", None, timezone="America/Detroit")
+    put(warehouse, "honolulu", "failed", timezone="Pacific/Honolulu")
     look(warehouse, SIX_IN_NEW_YORK, ear)
     assert ear.subjects == ["SameGoal night 2026-10-12: 2 late of 2"]
     look(warehouse, SIX_IN_HONOLULU - timedelta(seconds=1), ear)
@@ -277,54 +261,30 @@ def test_a_district_that_moves_to_an_earlier_time_zone_is_told_of_the_next_night
     assert ear.subjects == ["SameGoal night 2026-10-13: 1 late of 1"]
 
 
-def test_a_missing_report_is_sent_once_to_each_address_and_by_itself(warehouse, ear):
+def test_a_missing_report_is_sent_once_beside_the_districts_own_message(warehouse, ear):
     missing = missing_report_message(NIGHT, 3, "run-of-the-third-try")
-    put(warehouse, "reykjavik", "failed", zone="Atlantic/Reykjavik")  # whose deadline is six in UTC
-    other = Ear("other")
-    other.broken = True
+    put(warehouse, "reykjavik", "failed", timezone="Atlantic/Reykjavik")  # whose deadline is six in UTC
     for minutes in range(3):
-        with pytest.raises(AlertError):
-            send_once(warehouse, NIGHT, "report", missing, other, SIX_IN_CHICAGO)
-        send_once(warehouse, NIGHT, "report", missing, ear, SIX_IN_CHICAGO + timedelta(minutes=minutes))
-    other.broken = False
-    send_once(warehouse, NIGHT, "report", missing, other, SIX_IN_CHICAGO)
-    assert ear.heard == other.heard
-    assert ear.heard == [
-        "SameGoal night 2026-10-12: its report is missing\n"
-        "nightly_report of the night 2026-10-12 failed 3 times, last in run run-of-the-third-try.\n\n"
-        "To do: open that run in the Dagster UI. To see what the report would say: "
-        "`samegoal-pipelines report --night 2026-10-12`\n"
-    ]
-    look(warehouse, SIX_IN_CHICAGO, ear)  # the districts' own message is sent all the same
-    assert ear.subjects[1:] == ["SameGoal night 2026-10-12: 1 failed of 1"]
-    send_once(warehouse, NIGHT + timedelta(days=1), "report", missing, ear, SIX_IN_CHICAGO)
-    assert len(ear.subjects) == 3
+        look(warehouse, SIX_IN_CHICAGO + timedelta(minutes=minutes), ear, missing=[(NIGHT, missing)])
+    look(warehouse, SIX_IN_CHICAGO, ear, missing=[(NIGHT + timedelta(days=1), missing)])
+    assert ear.subjects == ["SameGoal night 2026-10-12: 1 failed of 1", missing.subject, missing.subject]
 
 
-def test_all_is_well_is_one_message_a_day_after_the_last_deadline_if_wanted(warehouse, ear):
-    put(warehouse, "chicago", "published")
-    put(warehouse, "honolulu", "published", zone="Pacific/Honolulu")
-    look(warehouse, SIX_IN_HONOLULU, ear)
-    look(warehouse, SIX_IN_HONOLULU - timedelta(minutes=1), ear, all_well=True)
-    assert ear.heard == []
-    for minutes in range(3):
-        look(warehouse, SIX_IN_HONOLULU + timedelta(minutes=minutes), ear, all_well=True)
-    assert ear.heard == ["SameGoal night 2026-10-12: all is well\nAll 2 districts published.\n"]
+def test_all_is_well_is_one_message_a_day_after_the_last_deadline_and_never_replaces_an_alert(warehouse, ear):
+    put(warehouse, "chicago", "failed")
+    put(warehouse, "honolulu", "published", timezone="Pacific/Honolulu")
 
+    def subjects(hours: float) -> list[str]:
+        look(warehouse, SIX_IN_HONOLULU + timedelta(hours=hours), ear, all_well=True)
+        return [subject.partition(": ")[2] for subject in ear.subjects]
 
-def test_all_is_well_waits_until_nothing_is_wrong_and_never_replaces_an_alert(warehouse, ear):
-    put(warehouse, "alpha", "failed")
-    put(warehouse, "beta", "published")
-    look(warehouse, SIX_IN_CHICAGO, ear, all_well=True)
-    attempt(warehouse, "alpha", "published")
-    look(warehouse, SIX_IN_CHICAGO + timedelta(hours=1), ear, all_well=True)
-    attempt(warehouse, "beta", "held", reason="too many")
-    look(warehouse, SIX_IN_CHICAGO + timedelta(hours=2), ear, all_well=True)
-    assert [subject.partition(": ")[2] for subject in ear.subjects] == [
-        "1 failed of 2",
-        "all is well",
-        "also 1 held of 2",
-    ]
+    assert subjects(0) == ["1 failed of 1"]
+    attempt(warehouse, "chicago", "published")
+    assert subjects(-0.1) == ["1 failed of 1"]
+    assert subjects(1) == subjects(2) == ["1 failed of 1", "all is well"]
+    assert ear.heard[-1].endswith("\nAll 2 districts published.\n")
+    attempt(warehouse, "honolulu", "held", reason="too many")
+    assert subjects(3)[2:] == ["1 held of 1"]
 
 
 def test_a_name_cannot_become_markup(warehouse):

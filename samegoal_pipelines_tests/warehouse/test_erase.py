@@ -1,22 +1,15 @@
 """Erasing a district's rows: all of them, nobody else's, and a record of how many."""
 
-import json
-import threading
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.tables.warehouse import metadata
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse import erase
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import SnapshotInProgressError
-from samegoal_pipelines_tests.warehouse.factories import (
-    every_byte,
-    rows,
-    wait_until_a_session_waits_for_a_lock,
-)
+from samegoal_pipelines_tests.warehouse.factories import every_byte, rows
 from samegoal_pipelines_tests.warehouse.role_fixtures import OURS, THEIRS, fill, guarded
 
 
@@ -53,17 +46,9 @@ def test_the_record_has_counts_and_who_and_nothing_of_anybody(filled):
     assert not erase.is_unfinished(filled, OURS)
     ((record,),) = rows(filled, "select to_jsonb(e) - 'erased_at' - 'erasure_id' from samegoal.erasures as e")
     assert record == {"district_id": OURS, "erased_by": "Pat", "rows_erased": erased, "files_erased": 7}
-    assert set(erased) <= {table.name for table in metadata.sorted_tables}
-    assert "secret" not in json.dumps(record)
 
 
-def test_an_erasure_that_is_taken_up_again_is_one_record(filled):
-    erase.erase_rows(filled, OURS, "Pat")
-    assert erase.erase_rows(filled, OURS, "Kim") == {}
-    assert rows(filled, "select erased_by from samegoal.erasures") == [("Pat",)]
-
-
-def test_erasing_waits_for_whoever_publishes_and_gives_up_in_plain_words(filled, monkeypatch):
+def test_erasing_waits_for_a_run_that_publishes_and_gives_up_in_plain_words(filled, monkeypatch):
     before = every_byte(filled, OURS)
     with as_writer(filled, OURS, "publishing") as publishing:
         warehouse_engine.lock(publishing, OURS)
@@ -71,20 +56,3 @@ def test_erasing_waits_for_whoever_publishes_and_gives_up_in_plain_words(filled,
         with pytest.raises(SnapshotInProgressError, match="wait until the other run is done"):
             erase.erase_rows(filled, OURS, "Pat")
     assert every_byte(filled, OURS) == before
-
-    monkeypatch.undo()
-    with as_writer(filled, OURS, "publishing") as publishing:
-        warehouse_engine.lock(publishing, OURS)
-        erasing = threading.Thread(target=erase.erase_rows, args=(filled, OURS, "Pat"))
-        erasing.start()
-        wait_until_a_session_waits_for_a_lock(filled)
-        assert every_byte(filled, OURS) == before
-    erasing.join(120)
-    assert not erasing.is_alive()
-    assert erase.count_rows(filled, OURS) == {}
-
-
-def test_sql_in_an_id_is_no_sql(filled):
-    theirs = every_byte(filled, THEIRS)
-    assert erase.erase_rows(filled, f"' or district_id = '{THEIRS}", "Pat") == {}
-    assert every_byte(filled, THEIRS) == theirs

@@ -59,14 +59,11 @@ PHONES += "left join samegoal.parent_demographics using (student_id) order by s.
 TONIGHT = date(2026, 9, 2)
 
 
-def test_it_holds_as_of_its_night(ana):
+def test_a_restriction_holds_as_of_its_night_and_a_rerun_of_the_night_takes_it_back(ana):
     assert publish_ana_unreadable(ana, 10).changed == 1
     assert rows(ana, EMAILS) == [(NIGHT, TONIGHT, False, "pat@x.org"), (TONIGHT, None, True, None)]
     assert rows(ana, CHANGES) == [(1, "parents", ["parents.has_restricted_access", "parents.email"])]
 
-
-def test_a_rerun_of_the_night_takes_it_back(ana):
-    publish_ana_unreadable(ana, 10)
     assert publish_night(ana, 1, snapshot(ANA, BEN)).changed == 1
     assert rows(ana, EMAILS) == [(NIGHT, None, False, "pat@x.org")]
 
@@ -76,17 +73,6 @@ def test_a_rerun_of_the_night_may_restrict_another_parent_of_the_student(ana):
     assert publish_ana_unreadable(ana, 10, 11).changed == 1
     restricted = "select parent_id from samegoal.parent_demographics where has_restricted_access"
     assert sorted(rows(ana, restricted)) == [(10,), (11,)]
-
-
-def test_contacts_that_the_district_showed_until_now_are_emptied_too(warehouse):
-    """A parent who is flagged already and has contacts: the district has taken its switch back."""
-    shown = {"has_restricted_access": True, "email": "pat@x.org"}
-    publish_night(warehouse, 0, snapshot(student(1, parents={10: shown}), BEN))
-    assert publish_ana_unreadable(warehouse, 10).changed == 1
-    assert rows(warehouse, "select has_restricted_access, email from samegoal.parent_demographics") == [
-        (True, None)
-    ]
-    assert publish_ana_unreadable(warehouse, 10, night=2).changed == 0
 
 
 @pytest.fixture
@@ -135,18 +121,6 @@ def test_a_rerun_of_the_night_may_withhold_more_of_the_same_student(phoned):
     assert rows(phoned, PHONES)[:2] == [(None, None, None, 10), (None, None, None, 11)]
     hidden = ["parents.cell_phone", "phone", "parents.home_phone", "parents.has_restricted_access"]
     assert rows(phoned, CHANGES) == [(1, "demographics", hidden)]
-
-
-def test_a_student_who_can_be_read_again_has_the_public_number_back(phoned):
-    publish_ana_unreadable(phoned, confidential=[(1, None, "5125550101")])
-    before = "select valid_from, valid_to, phone from samegoal.student_demographics_history "
-    before += "where student_id = 1 order by 1"
-    publish_night(phoned, 2, snapshot(student(1, phone=HOME), BEN))
-    assert rows(phoned, before) == [
-        (NIGHT, TONIGHT, HOME),
-        (TONIGHT, date(2026, 9, 3), None),
-        (date(2026, 9, 3), None, HOME),
-    ]
 
 
 def test_hiding_waits_for_a_first_publication_that_is_being_written(warehouse, monkeypatch):

@@ -57,17 +57,13 @@ def may_be_one_of(text: str, numbers: Collection[str]) -> bool:
 
 def with_extension(text: str, extension: str) -> str:
     """The number with its extension, which is appended unless the text already has this one."""
-    return text if _has_extension(text, extension) else f"{text} x{extension}"
-
-
-def _has_extension(text: str, extension: str) -> bool:
     wanted = normalize_digits_only(extension).lstrip("0")
-    if not wanted:
-        return extension in text
-    if _PLAIN.fullmatch(text):
-        return False
     last = _AFTER_A_NUMBER.search(normalize_digits_only(text, keep_non_digits=True))
-    return last is not None and last[1].lstrip("0") == wanted
+    if not wanted:
+        present = extension in text
+    else:
+        present = not _PLAIN.fullmatch(text) and last is not None and last[1].lstrip("0") == wanted
+    return text if present else f"{text} x{extension}"
 
 
 def _readings(text: str) -> set[str]:

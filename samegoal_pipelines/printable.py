@@ -11,6 +11,11 @@ def on_one_line(text: str | None) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text or "").split())
 
 
+def shown(text: object) -> str:
+    """A text as typed, escaped and of limited length."""
+    return ascii(text)[1:-1][:60]
+
+
 def some(names: Sequence[str], most: int) -> str:
     """The first names, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")

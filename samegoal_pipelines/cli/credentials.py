@@ -11,8 +11,8 @@ import click
 
 from samegoal_pipelines.cli.commands import DONE, FAILED, Expiration, command, district_command
 from samegoal_pipelines.cli.terminal import print_facts
-from samegoal_pipelines.districts.names import shown
 from samegoal_pipelines.errors import PipelineError
+from samegoal_pipelines.printable import shown
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
@@ -100,7 +100,7 @@ def credentials(deployment: Deployment, district_id: str, reveal: bool) -> None:
     district = deployment.registry.get(district_id)
     print_facts(credential_labels(deployment, district))
     if reveal:
-        secret = deployment.registry.connection(district, allow_local=True).client_secret
+        _, secret = deployment.registry.credentials(district_id)
         by = deployment.settings.operator
         record_disclosure(deployment.warehouse, district_id, "client secret", by=by)
         click.echo(secret.get_secret_value())
@@ -111,13 +111,13 @@ def credential_facts(deployment: Deployment, district: District) -> dict[str, st
     from samegoal_pipelines.districts.cipher import fingerprint
     from samegoal_pipelines.districts.errors import DecryptionError, SecretAwaitedError
 
-    found, problem = None, None
+    facts: dict[str, str | None] = {"fingerprint": None, "secret_problem": None}
     try:
-        found = fingerprint(deployment.registry.connection(district, allow_local=True).client_secret)
+        _, secret = deployment.registry.credentials(district.id)
+        facts["fingerprint"] = fingerprint(secret)
     except (DecryptionError, SecretAwaitedError) as error:
-        problem = error.reason
-    client_key = deployment.registry.client_key(district.id)
-    return {"client_key": client_key, "fingerprint": found, "secret_problem": problem}
+        facts["secret_problem"] = error.reason
+    return {"client_key": deployment.registry.client_key(district.id), **facts}
 
 
 def credential_labels(deployment: Deployment, district: District) -> dict[str, str | None]:
@@ -143,11 +143,11 @@ def rotate_key(deployment: Deployment) -> int:
     ones at the end. You can stop it and run it again at any time. Exit status 1: some secrets need a key that
     is lost. The command names their districts and finishes all others.
     """
-    rotation = deployment.registry.rotate_key()
-    used = "the first key of SAMEGOAL_SECRET_KEY; you can remove the other keys"
-    if rotation.new_key:
-        used = "a new key; the old keys are removed"
-    click.echo(f"Client Secrets encrypted again: {rotation.reencrypted:,}, with {used}")
-    for line in rotation.lost:
+    reencrypted, lost = deployment.registry.rotate_key()
+    used = "a new key; the old keys are removed"
+    if deployment.settings.configured_secret_keys is not None:
+        used = "the first key of SAMEGOAL_SECRET_KEY; you can remove the other keys"
+    click.echo(f"Client Secrets encrypted again: {reencrypted:,}, with {used}")
+    for line in lost:
         click.echo(f"error: {line}", err=True)
-    return FAILED if rotation.lost else DONE
+    return FAILED if lost else DONE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -14,6 +14,7 @@ from samegoal_pipelines.cli.commands import Day, Expiration, command, district_c
 from samegoal_pipelines.cli.credentials import SECRET_FILE, credential_facts, credential_labels, read_secret
 from samegoal_pipelines.cli.terminal import print_facts, print_json, print_table
 from samegoal_pipelines.districts.errors import SecretAwaitedError
+from samegoal_pipelines.districts.expiry import expiry_words
 from samegoal_pipelines.errors import PipelineError, fill_in
 from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables.limits import BY_NAME, LIMITS
@@ -163,14 +164,14 @@ def disable_district(deployment: Deployment, district_id: str) -> None:
 
     Its published snapshot stays. To skip only some nights, see `pause`.
     """
-    deployment.registry.set_active(district_id, False)
+    deployment.registry.set(district_id, active=False)
     click.echo(f"{district_id}: disabled; its published snapshot stays")
 
 
 @district_command("enable")
 def enable_district(deployment: Deployment, district_id: str) -> None:
     """Schedule a disabled district again."""
-    deployment.registry.set_active(district_id, True)
+    deployment.registry.set(district_id, active=True)
     click.echo(f"{district_id}: enabled; the schedule starts it at its next tick")
 
 
@@ -183,7 +184,6 @@ _SHOWN_AS_IT_IS = (
 @command("list", json=True)
 def list_districts(deployment: Deployment, as_json: bool) -> None:
     """List the registered districts with their last published night and state."""
-    from samegoal_pipelines.districts.expiry import expiry_words
     from samegoal_pipelines.reporting.nightly_status import read_districts
 
     states = read_districts(deployment.warehouse, datetime.now(UTC))
@@ -218,7 +218,6 @@ def show_district(deployment: Deployment, district_id: str, as_json: bool) -> No
     The state is its last published snapshot, the last attempt if it failed or is held, and its pause. The
     registration includes the gate's limits and which contacts are withheld.
     """
-    from samegoal_pipelines.districts.expiry import expiry_words
     from samegoal_pipelines.reporting.nightly_status import read_districts
 
     district = deployment.registry.get(district_id)
@@ -281,19 +280,22 @@ def _state(one: DistrictNight) -> dict[str, str | None]:
 @click.option("--from", "paused_from", required=True, type=Day(), help="First night to skip.")
 @click.option("--to", "paused_to", required=True, type=Day(), help="Last night to skip.")
 @click.option("--reason", help="Why. The report shows it.")
-def pause_district(deployment: Deployment, /, district_id: str, **pause: Any) -> None:
+def pause_district(
+    deployment: Deployment, district_id: str, paused_from: date, paused_to: date, reason: str | None
+) -> None:
     """Skip a district in the schedule for some nights of its calendar, such as over the summer.
 
     It is not late on these nights, and the report shows it as paused. Its published snapshot stays, and
     `sync` still runs it. A district has one pause at a time. A new pause replaces the old one, unless the
     old one is in progress and the new one does not cover today.
     """
-    from samegoal_pipelines.districts import pauses
+    from samegoal_pipelines.districts.pauses import pause
 
-    made = pauses.pause(deployment.warehouse, district_id, **pause, set_by=deployment.settings.operator)
-    nights = (made.paused_to - made.paused_from).days + 1
+    by = deployment.settings.operator
+    pause(deployment.warehouse, district_id, paused_from, paused_to, set_by=by, reason=reason)
+    nights = counted((paused_to - paused_from).days + 1, "night")
     click.echo(
-        f"{district_id}: paused from {made.paused_from} to {made.paused_to} ({counted(nights, 'night')}); "
+        f"{district_id}: paused from {paused_from} to {paused_to} ({nights}); "
         f"end it with: samegoal-pipelines resume {district_id}"
     )
 
@@ -301,9 +303,9 @@ def pause_district(deployment: Deployment, /, district_id: str, **pause: Any) ->
 @district_command("resume")
 def resume_district(deployment: Deployment, district_id: str) -> None:
     """End a district's pause."""
-    from samegoal_pipelines.districts import pauses
+    from samegoal_pipelines.districts.pauses import resume
 
-    ended = pauses.resume(deployment.warehouse, district_id, datetime.now(UTC))
+    ended = resume(deployment.warehouse, district_id)
     if ended is None:
         click.echo(f"{district_id}: was not paused")
     else:

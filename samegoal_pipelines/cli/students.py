@@ -14,7 +14,7 @@ import click
 
 from samegoal_pipelines.cli.commands import FOLDER, Day, district_command
 from samegoal_pipelines.cli.terminal import print_json, print_sentences, print_table
-from samegoal_pipelines.printable import counted, on_one_line
+from samegoal_pipelines.printable import counted, on_one_line, shown
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
@@ -47,8 +47,6 @@ def explain(
 
 
 def _print(answer: Answer) -> None:
-    from samegoal_pipelines.districts.names import shown
-
     print_sentences(f"{answer.district_id}, night of {answer.night}")
     print_sentences(*(f"note: {remark}" for remark in answer.remarks))
     for student in answer.students:

@@ -11,7 +11,6 @@ import click
 
 from samegoal_pipelines.cli.commands import DONE, FAILED, command
 from samegoal_pipelines.cli.terminal import print_json, print_sentences, print_table
-from samegoal_pipelines.postgres.url import DatabaseURL
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
@@ -36,6 +35,7 @@ def verify(
     """
     from samegoal_pipelines.districts.errors import UnknownDistrictError
     from samegoal_pipelines.districts.verify import verify as verify_district
+    from samegoal_pipelines.postgres.url import DatabaseURL
 
     if bool(district_ids) == every:
         raise click.UsageError("name the districts to verify, or use --all")
@@ -46,7 +46,7 @@ def verify(
             "SAMEGOAL_DATABASE_URL",
             err=True,
         )
-    registry, now = deployment.registry, datetime.now(UTC)
+    registry, landing, now = deployment.registry, deployment.landing, datetime.now(UTC)
     districts, unknown = registry.list_active() if every else [], []
     for district_id in dict.fromkeys(district_ids):
         try:
@@ -54,12 +54,10 @@ def verify(
         except UnknownDistrictError as error:
             unknown.append(str(error))
 
-    landing, local = deployment.landing, deployment.settings.allow_local_sources
-
     def ask(one: District) -> Verification:
-        today = one.local_date(now)
+        local = deployment.settings.allow_local_sources
         return verify_district(
-            registry, one, today=today, landing=landing, allow_local=local, count_rows=count
+            registry, one, today=one.local_date(now), landing=landing, allow_local=local, count_rows=count
         )
 
     results = []
@@ -81,21 +79,22 @@ def _print_district(result: Verification) -> None:
     print_sentences(f"{result.district_id}, {result.name}: {_VERDICTS[result.state]}")
     steps = [{"step": step.name, "state": step.state, "outcome": _lines(step)} for step in result.steps]
     print_table(steps, header=False)
-    entities = [
+    yes_no = {True: "yes", False: "no"}
+    entities = (
         {
             "entity": each.label,
-            "granted": "yes" if each.granted else "no",
-            "counts": "yes" if each.included else "no",
+            "granted": yes_no[each.granted],
+            "counts": yes_no[each.included],
             "enrollments": each.enrollments,
             "students": each.students or None,
         }
         for each in result.entities
-    ]
+    )
     print_table(entities, gap=True)
-    objects = [
+    objects = (
         {"object": each.name, "rows": each.rows, "fields": f"{each.granted} of {each.fields}"}
         for each in result.objects
-    ]
+    )
     print_table(objects, gap=True)
     if result.missing:
         click.echo("\nNot granted, and what you lose:")

@@ -23,7 +23,7 @@ from samegoal_pipelines.defs.district_run import (
 )
 from samegoal_pipelines.defs.in_process import UNFINISHED, close_abandoned_runs
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.districts.pauses import unpaused
+from samegoal_pipelines.districts.pauses import all_pauses
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.printable import counted, some
 from samegoal_pipelines.reporting.nightly_status import NIGHT_BEGINS
@@ -101,7 +101,8 @@ def look_at_tonight(
     registered = deployment.registry.list()
     begun = list(districts_due(registered, now))
     begun_ids = {district.id for district, _ in begun}
-    due = {district.id: night for district, night in unpaused(deployment.warehouse, begun)}
+    pauses = all_pauses(deployment.warehouse)
+    due = {one.id: night for one, night in begun if one.id not in pauses or not pauses[one.id].covers(night)}
     ledger = read_ledger(instance, set(due.values()), now, tick)
 
     def outcome(district: District) -> str:

@@ -6,8 +6,6 @@ in a file that only its owner can read. The file is read each time, so that a lo
 change.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import secrets
@@ -15,14 +13,12 @@ import stat
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from pydantic import SecretStr
 
 from samegoal_pipelines.districts.errors import DecryptionError
 from samegoal_pipelines.errors import Kind
-
-if TYPE_CHECKING:
-    from cryptography.fernet import MultiFernet
-    from pydantic import SecretStr
 
 KEY_FILE = "secret.key"
 _MAKE_KEY = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
@@ -50,23 +46,21 @@ class SecretCipher:
         return self._configured is None
 
     def encrypt(self, secret: str) -> bytes:
-        """The secret as it is stored. Makes the key file if there is none."""
+        """The secret as it is stored. Makes the key file if there is none.
+
+        Hold the lock of `registry.changing`, as in everything that writes the key file: two commands must
+        not make two keys, or undo each other's change.
+        """
         while (fernet := self.fernet()) is None:
-            self._write([_new_key()], replace=False)
+            self.put_new_key_first()
         return fernet.encrypt(secret.encode())
 
     def decrypt(self, encrypted: bytes, district_id: str) -> str:
         """The secret itself. Raises `DecryptionError` if none of the keys decrypts it."""
-        from cryptography.fernet import InvalidToken
-
         if (fernet := self.fernet()) is not None:
             with suppress(InvalidToken):
                 return fernet.decrypt(encrypted).decode()
-        raise self.lost(district_id)
-
-    def lost(self, district_id: str) -> DecryptionError:
-        """The error for a secret that none of the keys decrypts."""
-        return DecryptionError(
+        raise DecryptionError(
             f"the Client Secret was encrypted with a key that is not in {self._where}",
             district_id=district_id,
             next_step="restore that key, or enter the secret again: "
@@ -79,8 +73,6 @@ class SecretCipher:
         Raises:
             DecryptionError: the keys cannot be used.
         """
-        from cryptography.fernet import Fernet, MultiFernet
-
         keys = self._keys()
         try:
             return None if keys is None else MultiFernet([Fernet(key) for key in keys])
@@ -92,12 +84,12 @@ class SecretCipher:
     def put_new_key_first(self) -> list[str]:
         """Create a new key that encrypts from now on. The old keys still decrypt, and are returned."""
         old = self._keys() or []
-        self._write([_new_key(), *old], replace=True)
+        self._write([Fernet.generate_key().decode(), *old])
         return old
 
     def drop(self, old: Collection[str]) -> None:
         """Remove these keys from the key file."""
-        self._write([key for key in self._keys() or [] if key not in old], replace=True)
+        self._write([key for key in self._keys() or [] if key not in old])
 
     @property
     def _where(self) -> str:
@@ -124,34 +116,20 @@ class SecretCipher:
                 )
         return [key.strip() for key in text.replace("\n", ",").split(",") if key.strip()]
 
-    def _write(self, keys: Sequence[str], *, replace: bool) -> None:
-        """Write the key file atomically. Without `replace`, an existing one stays.
-
-        To replace it, hold the lock of `registry.changing`: another change may undo it.
-        """
+    def _write(self, keys: Sequence[str]) -> None:
+        """Replace the key file atomically."""
         target = self._file.resolve()
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for left_by_a_kill in target.parent.glob(f"{KEY_FILE}.*") if replace else ():
+        for left_by_a_kill in target.parent.glob(f"{KEY_FILE}.*"):
             left_by_a_kill.unlink()
         partial = target.with_name(f"{KEY_FILE}.{secrets.token_hex(8)}")
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.writelines(f"{key}\n" for key in keys)
             file.flush()
             os.fsync(file.fileno())
-        if replace:
-            if target.exists() and (owner := target.stat()).st_uid != os.geteuid():
-                os.chown(partial, owner.st_uid, owner.st_gid)  # keep the owner if root runs this
-            partial.replace(target)
-        else:
-            with suppress(FileExistsError):  # another command was faster, so its key counts
-                os.link(partial, target)
-            partial.unlink()
+        if target.exists() and (owner := target.stat()).st_uid != os.geteuid():
+            os.chown(partial, owner.st_uid, owner.st_gid)  # keep the owner if root runs this
+        partial.replace(target)
         folder = os.open(target.parent, os.O_RDONLY)
         os.fsync(folder)  # on disk before anything is encrypted with the key
         os.close(folder)
-
-
-def _new_key() -> str:
-    from cryptography.fernet import Fernet
-
-    return Fernet.generate_key().decode()

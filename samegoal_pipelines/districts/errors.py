@@ -17,11 +17,7 @@ class UnknownDistrictError(DistrictError):
 
 
 class InvalidDistrictError(DistrictError):
-    """A value of a registration is not acceptable."""
-
-
-class DuplicateDistrictError(DistrictError):
-    """Another registered district has this id, address or identity."""
+    """A registration is not acceptable, or is already there."""
 
 
 class SecretAwaitedError(DistrictError):

@@ -1,12 +1,6 @@
 """What is known of an Integration Access's expiration, and when to warn. Qmlativ's default is one year."""
 
 from datetime import date
-from typing import Any, Literal
-
-import sqlalchemy as sa
-
-Expires = date | Literal["never", "unknown"]
-"""A day, or that the district deleted the expiration, or that nobody knows."""
 
 EXPIRY_WARNINGS = (7, 30, 60)
 """Warn this many days before the Integration Access expires, with increasing urgency."""
@@ -17,19 +11,6 @@ def expiry_warning(days_left: int | None) -> int | None:
     if days_left is None:
         return None
     return 0 if days_left < 0 else next((limit for limit in EXPIRY_WARNINGS if days_left <= limit), None)
-
-
-def as_stored(expires: Expires | None) -> dict[str, Any]:
-    """The columns of a given expiration. None: unknown."""
-    if isinstance(expires, date):
-        return {"expires": expires, "expiration": "given"}
-    return {"expires": None, "expiration": expires or "unknown"}
-
-
-def in_one_year(timezone: str) -> dict[str, Any]:
-    """The columns of an expiration that nobody gave: one year from now, by the district's calendar."""
-    local = sa.func.timezone(timezone, sa.func.now())
-    return {"expires": sa.cast(local + sa.text("interval '1 year'"), sa.Date), "expiration": "assumed"}
 
 
 RECORD = (

@@ -1,6 +1,6 @@
 """Check whether a night would work for a district, without reading any student.
 
-Each question becomes one row of the answer. A question that depends on a failed one is not asked.
+A question that depends on a failed one is not asked.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -49,14 +49,15 @@ _RENEW = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass
 class Step:
-    """One question, its result, and what to do if it failed."""
+    """One question's answer, and what to do unless it is ok."""
 
-    name: str
-    state: Literal["ok", "warning", "failed"]
     outcome: str
     next_step: str = ""
+    state: Literal["ok", "warning", "failed"] = "ok"
+    name: str = ""
+    """The question."""
 
 
 @dataclass(frozen=True)
@@ -108,14 +109,6 @@ class Verification:
         return {"ok": self.ok, "state": self.state, **asdict(self), "entities": entities}
 
 
-class _Answer(NamedTuple):
-    """The answer to a question, as in a `Step`."""
-
-    outcome: str
-    next_step: str = ""
-    state: Literal["ok", "warning", "failed"] = "ok"
-
-
 def verify(
     registry: Registry,
     district: District,
@@ -134,27 +127,25 @@ def verify(
     """
     found = Verification(district.id, district.name)
 
-    def record(name: str, answer: _Answer) -> bool:
-        next_step = fill_in(answer.next_step, district.id)
-        found.steps.append(Step(name, answer.state, answer.outcome, next_step))
-        return answer.state != "failed"
-
-    def ask(name: str, question: Callable[[], _Answer]) -> bool:
+    def ask(name: str, question: Callable[[], Step]) -> bool:
         try:
-            return record(name, question())
+            step = question()
         except (DistrictError, QmlativError, LandingError) as error:
             if error.object in (name, "GetSystemMetadata"):  # the row's name says it
                 error.object = ""
-            return record(name, _Answer(error.reason, error.next_step, "failed"))
+            step = Step(error.reason, error.next_step, "failed")
+        step.name, step.next_step = name, fill_in(step.next_step, district.id)
+        found.steps.append(step)
+        return step.state != "failed"
 
     ask("expiry", partial(_expiry, district, today))
     try:
         connection = registry.connection(district, allow_local=allow_local, connections=CONNECTIONS)
     except (DistrictError, QmlativError) as error:
-        record("credentials", _Answer(error.reason, error.next_step, "failed"))
+        found.steps.append(Step(error.reason, fill_in(error.next_step, district.id), "failed", "credentials"))
         return found
     with QmlativClient(connection) as client:
-        asked = _Questions(registry, district, client)
+        asked = _Questions(found, registry, district, client)
         if not (ask("token", asked.token) and ask("identity", asked.identity)):
             return found
         if ask("entities", asked.granted_entities):
@@ -162,161 +153,153 @@ def verify(
             if ask("fields", asked.fields) and asked.years:
                 ask("objects", asked.answers)
                 ask("rows", partial(asked.rows, landing, today, count_rows=count_rows))
-    found.entities, found.objects, found.missing = asked.entities, asked.objects(), asked.missing
+    found.objects = asked.objects()
     return found
 
 
-def _expiry(district: District, today: date) -> _Answer:
+def _expiry(district: District, today: date) -> Step:
     """What the registration says. The token shows whether Qmlativ still accepts it."""
     expiry = expiry_words(district.expires, district.expiration)
     if district.expiration == "unknown":
-        return _Answer(expiry, RECORD, "warning")
+        return Step(expiry, RECORD, "warning")
     if district.expires is None:
-        return _Answer(expiry)
+        return Step(expiry)
     days = (district.expires - today).days
     expiry = f"expired on {expiry}" if days < 0 else f"{expiry}, {in_days(days)}"
     warning = expiry_warning(days)
     if warning is None:
-        return _Answer(expiry)
+        return Step(expiry)
     assumed = f"the date is assumed: {RECORD}; " if district.expiration == "assumed" else ""
-    return _Answer(expiry, f"{assumed}{_RENEW[warning]}", "warning")
+    return Step(expiry, f"{assumed}{_RENEW[warning]}", "warning")
 
 
+@dataclass
 class _Questions:
     """The questions. Each returns its answer for people, or raises."""
 
-    def __init__(self, registry: Registry, district: District, client: QmlativClient) -> None:
-        self._registry = registry
-        self._district = district
-        self._client = client
-        self._described: dict[QmlativObject, frozenset[str]] = {}
-        self._rows: dict[str, int] = {}
-        self._names = pd.DataFrame()
-        self.entities: list[EntityCount] = []
-        self.years: list[int] = []
-        self._current: int | None = None
-        self.missing: list[Missing] = []
+    found: Verification
+    registry: Registry
+    district: District
+    client: QmlativClient
+    described: dict[QmlativObject, frozenset[str]] = field(default_factory=dict)
+    """Object → the granted fields."""
+    counted: dict[str, int] = field(default_factory=dict)
+    """Object → rows."""
+    names: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """The object Entity."""
+    years: list[int] = field(default_factory=list)
+    current: int = 0
 
-    def token(self) -> _Answer:
+    def token(self) -> Step:
         try:
-            self._client.identity()
+            self.client.identity()
         except QmlativError as error:
             if error.object == "token":
                 raise
-        if self._client.client_auth == "basic":
-            return _Answer("accepted as HTTP Basic; the form is refused")
-        return _Answer("accepted in the form")
+        if self.client.client_auth == "basic":
+            return Step("accepted as HTTP Basic; the form is refused")
+        return Step("accepted in the form")
 
-    def identity(self) -> _Answer:
-        answered = self._client.identity()
-        self._registry.recognize(self._district, answered)
-        return _Answer(f"{answered.code} {answered.name}")
+    def identity(self) -> Step:
+        answered = self.client.identity()
+        self.registry.recognize(self.district, answered)
+        return Step(f"{answered.code} {answered.name}")
 
-    def granted_entities(self) -> _Answer:
-        self._names = self._client.read(ENTITY).table.to_pandas()
+    def granted_entities(self) -> Step:
+        self.names = self.client.read(ENTITY).table.to_pandas()
         self._count_entities(None)
-        refuse_missing_grants(self._client, self._district.entities)
-        read_as = self._client.entity_id
-        outcome = f"read as {next(each.label for each in self.entities if each.entity_id == read_as)}"
-        for words, wanted in (("also granted", True), ("not granted", False)):
-            found = [
-                each.label
-                for each in self.entities
-                if (each.granted, each.entity_id == read_as) == (wanted, False)
-            ]
+        refuse_missing_grants(self.client, self.district.entities)
+        read_as = self.client.entity_id
+        outcome = f"read as {next(each.label for each in self.found.entities if each.entity_id == read_as)}"
+        others = [each for each in self.found.entities if each.entity_id != read_as]
+        for words, granted in (("also granted", True), ("not granted", False)):
+            found = [each.label for each in others if each.granted == granted]
             outcome += f"; {words}: {some(found, _NAMED)}" if found else ""
-        return _Answer(outcome)
+        return Step(outcome)
 
     def _count_entities(self, entries: pd.DataFrame | None) -> None:
         """Set `entities`, with the numbers of these enrollments if they are known."""
-        named = [self._client.entity_id, *self._names["EntityID"]]
+        named = [self.client.entity_id, *self.names["EntityID"]]
         if entries is not None:
             named += entries["EntityID"].dropna().unique().tolist()
-        access = read_entity_access(self._client, self._district.entities, named)
-        self.entities = count_entities(access, self._names, entries)
+        access = read_entity_access(self.client, self.district.entities, named)
+        self.found.entities = count_entities(access, self.names, entries)
 
-    def school_years(self) -> _Answer:
-        table = self._client.read(SCHOOL_YEAR).table
-        years = table.to_pylist()
-        names = {year["SchoolYearID"]: str(year["Description"] or year["SchoolYearID"]) for year in years}
-        current = [year["SchoolYearID"] for year in years if year["IsCurrentYearForProvidedEntity"]]
-        if len(current) != 1:
-            flagged = (
-                f"{len(current)} years are flagged as current: {', '.join(names[one] for one in current)}"
-            )
-            outcome = flagged if current else "none of the years is flagged as current"
-            return _Answer(outcome, "flag the one that is, for this entity, in Qmlativ", "failed")
-        (self.years, _), self._current = school_years(table), current[0]
-        position = self.years.index(current[0])
+    def school_years(self) -> Step:
+        table = self.client.read(SCHOOL_YEAR).table
+        self.years, _ = school_years(table)
+        rows = table.to_pylist()
+        names = {row["SchoolYearID"]: str(row["Description"] or row["SchoolYearID"]) for row in rows}
+        flagged = {row["SchoolYearID"] for row in rows if row["IsCurrentYearForProvidedEntity"]}
+        (self.current,) = flagged.intersection(self.years)
+        position = self.years.index(self.current)
         before, after = self.years[:position], self.years[position + 1 :]
-        upcoming = names[after[0]] if after else "none"
-        outcome = f"{names[current[0]]} current; {upcoming} upcoming"
-        if not before:
-            to_do = "students who left last year will not be recognized"
-            return _Answer(f"{outcome}; none before", to_do, "warning")
-        return _Answer(f"{outcome}; {names[before[0]]} before")
+        outcome = f"{names[self.current]} current; {names[after[0]] if after else 'none'} upcoming"
+        if before:
+            return Step(f"{outcome}; {names[before[0]]} before")
+        to_do = "students who left last year will not be recognized"
+        return Step(f"{outcome}; none before", to_do, "warning")
 
-    def fields(self) -> _Answer:
+    def fields(self) -> Step:
         """What is granted of each object. Sets `missing`."""
         wanted = list(OBJECTS.values())
-        self._described = dict(zip(wanted, self._at_once(self._client.describe, wanted), strict=True))
+        self.described = dict(zip(wanted, self._at_once(self.client.describe, wanted), strict=True))
         required: list[str] = []
         optional: dict[str, str] = {}  # asset, object and field → path
         for asset, objects in NEEDED.items():
             for each in objects:
-                granted = self._described[each]
+                granted = self.described[each]
+                needed = [one.name for one in each.fields if not one.optional]
+                needed += [each.only] if each.only else []
+                required += [f"{each.path}.{name}" for name in needed if name not in granted]
                 for one in each.fields:
-                    if one.name not in granted and one.optional:
+                    if one.optional and one.name not in granted:
                         optional[f"{asset}.{each.name}.{one.name}"] = f"{each.path}.{one.name}"
-                    elif one.name not in granted:
-                        required.append(f"{each.path}.{one.name}")
-                if each.only and each.only not in granted:
-                    required.append(f"{each.path}.{each.only}")
         required, priced = list(dict.fromkeys(required)), costs_of(optional)
-        self.missing = [Missing(path, True, "no night works without it") for path in required]
+        self.found.missing = [Missing(path, True, "no night works without it") for path in required]
         costs = (Missing(optional[each.field], False, each.cost) for each in priced)
-        self.missing += dict.fromkeys(costs)
+        self.found.missing += dict.fromkeys(costs)
         total = sum(len(each.fields) for each in wanted)
         if required:
-            return _Answer(f"{', '.join(required)} not granted", GRANT, "failed")
+            return Step(f"{', '.join(required)} not granted", GRANT, "failed")
         if priced:
-            return _Answer(f"{len(priced)} of {total} not granted", "see below what each costs", "warning")
-        return _Answer(f"all {total} granted")
+            return Step(f"{len(priced)} of {total} not granted", "see below what each costs", "warning")
+        return Step(f"all {total} granted")
 
-    def answers(self) -> _Answer:
+    def answers(self) -> Step:
         """Whether each object answers a request for one row."""
 
         def ask(wanted: QmlativObject) -> bool:
-            year = self._current if wanted.year_bound else None
-            return self._client.has_rows(wanted, school_year_id=year)
+            year = self.current if wanted.year_bound else None
+            return self.client.has_rows(wanted, school_year_id=year)
 
         wanted = list(OBJECTS.values())
         filled = dict(zip(wanted, self._at_once(ask, wanted), strict=True))
         empty = [each.label for each in NEVER_EMPTY if not filled[each]]
         if empty:
-            return _Answer(
+            return Step(
                 f"all {len(wanted)} answer; no rows yet of {', '.join(empty)}",
                 "check that the entity is the district's own",
                 "warning",
             )
-        return _Answer(f"all {len(wanted)} answer")
+        return Step(f"all {len(wanted)} answer")
 
-    def rows(self, landing: Landing | None, today: date, *, count_rows: bool) -> _Answer:
+    def rows(self, landing: Landing | None, today: date, *, count_rows: bool) -> Step:
         """The number of rows of each object and entity, which it also stores."""
-        landed = landing and not count_rows and landed_rows(landing, self._district.id, today)
+        landed = landing and not count_rows and landed_rows(landing, self.district.id, today)
         if landing and landed:
-            night, self._rows = landed
+            night, self.counted = landed
             outcome = f"as they came on the night of {night}"
             entries = landing.read_last(
-                "raw_enrollments", "EntryWithdrawal", district_id=self._district.id, up_to=night
+                "raw_enrollments", "EntryWithdrawal", district_id=self.district.id, up_to=night
             )
         else:
             outcome = "counted just now"
             entries = self._count_rows()
         self._count_entities(entries)
-        if note := not_granted_note(self.entities):
-            return _Answer(f"{outcome}; {note}", CHOOSE_ENTITIES, "warning")
-        return _Answer(outcome)
+        if note := not_granted_note(self.found.entities):
+            return Step(f"{outcome}; {note}", CHOOSE_ENTITIES, "warning")
+        return Step(outcome)
 
     def _count_rows(self) -> pd.DataFrame:
         """Count the rows of each object, and return the enrollments' keys."""
@@ -325,9 +308,9 @@ class _Questions:
             keys_only = replace(wanted, fields=tuple(each for each in wanted.fields if each.name in keys))
             years: Sequence[int | None] = self.years if wanted.year_bound else [None]
             table = pa.concat_tables(
-                [self._client.read(keys_only, school_year_id=year).table for year in years]
+                [self.client.read(keys_only, school_year_id=year).table for year in years]
             )
-            self._rows[wanted.label] = table.num_rows
+            self.counted[wanted.label] = table.num_rows
             if wanted is ENTRY_WITHDRAWAL:
                 entries = table.to_pandas(types_mapper=pd.ArrowDtype)
         return entries
@@ -339,9 +322,9 @@ class _Questions:
                 name=each.label,
                 fields=len(each.fields),
                 granted=sum(one.name in described for one in each.fields),
-                rows=self._rows.get(each.label),
+                rows=self.counted.get(each.label),
             )
-            for each, described in self._described.items()
+            for each, described in self.described.items()
         ]
 
     @staticmethod
@@ -353,12 +336,9 @@ class _Questions:
 
 def landed_rows(landing: Landing, district_id: str, today: date) -> tuple[date, dict[str, int]] | None:
     """The last landed night and its rows per object, of all school years. None if nothing has landed."""
-    for night in sorted((night for night in landing.nights(district_id) if night <= today), reverse=True):
-        arrived: list[str] = []
-        for asset in NEEDED:
-            if landing.landed(asset, district_id=district_id, night=night):
-                reads = landing.read_last(asset, "Reads", district_id=district_id, up_to=night)
-                arrived.extend([] if reads is None else reads["Arrived"])
-        if rows := rows_by_object(arrived):
+    for night in reversed([night for night in landing.nights(district_id) if night <= today]):
+        landed = [one for one in NEEDED if landing.landed(one, district_id=district_id, night=night)]
+        reads = [landing.read_last(one, "Reads", district_id=district_id, up_to=night) for one in landed]
+        if rows := rows_by_object(arrived for one in reads if one is not None for arrived in one["Arrived"]):
             return night, rows
     return None

@@ -22,7 +22,7 @@ from samegoal_pipelines.defs.in_process import close_abandoned_runs, run_in_prog
 from samegoal_pipelines.defs.instance import Instance, open_instance
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError, UnknownDistrictError
-from samegoal_pipelines.districts.names import checked_id
+from samegoal_pipelines.districts.registration import checked_id
 from samegoal_pipelines.landing import LandingError, Rewritten
 from samegoal_pipelines.reporting.report import make_report
 from samegoal_pipelines.transforms.erasure import ErasedStudents, hash_of, without_erased

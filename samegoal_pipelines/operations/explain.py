@@ -13,10 +13,10 @@ from typing import Any
 import pandas as pd
 
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.districts.names import shown
 from samegoal_pipelines.errors import SYNC, PipelineError, fill_in
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.landing.runs import NotLandedError, landed_for, read_landed_for
+from samegoal_pipelines.printable import shown
 from samegoal_pipelines.reporting.nightly_status import DistrictNight, read_districts
 from samegoal_pipelines.tables.vocabulary import RULES
 from samegoal_pipelines.transforms.explanation import (

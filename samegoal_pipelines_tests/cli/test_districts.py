@@ -102,7 +102,7 @@ def test_the_list_says_what_is_published_and_who_does_not_run_in_100_columns(dep
     for name in ("alpha", "beta", "gamma"):
         register(deployment.warehouse, name, ZONE, expires=date(2099, 8, 1), expiration="assumed")
     publish(deployment, "alpha", YESTERDAY)
-    deployment.registry.set_active("beta", False)
+    deployment.registry.set("beta", active=False)
     pause(deployment.warehouse, "gamma", paused_from=TODAY, paused_to=TODAY, set_by="Pat")
 
     alpha, beta, gamma = ask("districts", "list").lines[2:]

@@ -42,7 +42,7 @@ def test_all_are_told_in_a_row_each_with_trouble_first(three, pipeline, ask):
     assert "token: Qmlativ does not accept the credentials" in result.stdout
     assert result.stdout.endswith("1 not ready; 1 ready, with warnings; 1 ready\n")
 
-    pipeline.deployment.registry.set_active("gamma", False)
+    pipeline.deployment.registry.set("gamma", active=False)
     assert "gamma" not in ask("districts", "verify", "--all").ok.stdout
 
 
@@ -75,12 +75,13 @@ def test_a_key_is_rotated_and_the_districts_of_a_lost_one_are_named(three, ask, 
     before = file.read_text().strip()
     result = ask("districts", "rotate-key")
     assert result == (0, "Client Secrets encrypted again: 3, with a new key; the old keys are removed\n", "")
-    assert file.read_text().strip() != before
-    result = ask("districts", "rotate-key", SAMEGOAL_SECRET_KEY=f"{new},{file.read_text().strip()}").ok
+    made = file.read_text().strip()
+    assert made != before
+    result = ask("districts", "rotate-key", SAMEGOAL_SECRET_KEY=f"{new},{made}").ok
     assert "Client Secrets encrypted again: 3, with the first key of SAMEGOAL_SECRET_KEY" in result.stdout
+    assert file.read_text().strip() == made
     assert ask("sync", "alpha", SAMEGOAL_SECRET_KEY=new).ok
 
-    file.unlink()
     assert ask("districts", "rotate-key").failed
     assert ask("districts", "rotate-secret", "beta", stdin="a secret").ok
     result = ask("districts", "rotate-key").failed
@@ -88,3 +89,5 @@ def test_a_key_is_rotated_and_the_districts_of_a_lost_one_are_named(three, ask, 
     assert result.stdout.startswith("Client Secrets encrypted again: 1, with a new key")
     assert [line.split(":")[1].strip() for line in result.stderr.splitlines()] == ["alpha", "gamma"]
     assert "districts rotate-secret alpha" in result.stderr
+    assert len(file.read_text().split()) == 1
+    assert ask("sync", "alpha", SAMEGOAL_SECRET_KEY=new).ok  # nothing was written over its secret

@@ -161,7 +161,7 @@ def test_a_district_that_is_paused_disabled_or_erased_is_waited_for_no_more(daem
     daemon.look(at("16:30"))
     assert daemon.shown() == {"paused": False, "erased": False, "disabled": False}
     pause(deployment.warehouse, "paused", paused_from=NIGHT, paused_to=NIGHT, set_by="pat", reason="fire")
-    deployment.registry.set_active("disabled", False)
+    deployment.registry.set("disabled", active=False)
     pipeline.rows("delete from samegoal.districts where district_id = 'erased'")
     daemon.look(at("16:31"))
     assert daemon.shown() | {"erased": True} == {"paused": True, "erased": True, "disabled": True}

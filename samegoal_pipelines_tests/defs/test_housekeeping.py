@@ -65,7 +65,7 @@ def test_each_district_keeps_its_last_nights(pipeline, district, deployment, mom
     """The pages of old reports go with their nights."""
     alpha, beta = (district(ENROLLED, id=name, name=name, code=name) for name in ("alpha", "beta"))
     pipeline.add(alpha, beta)
-    deployment.registry.set_active("beta", False)
+    deployment.registry.set("beta", active=False)
     land(deployment, "alpha", *back(today, 40, 36, 35, 34, 0))
     land(deployment, "beta", *back(today, 50, 3))
     reported = back(moment.date(), 40, 36, 34, 0)

@@ -64,7 +64,7 @@ def test_exactly_those_who_are_due_run_and_each_comes_out_as_it_should(
         districts["held"].remove_row("Enrollment/EntryWithdrawal", row["EntryWithdrawalID"])
     source.faults.add(district="stumbling", kind="metadata", status=503, times=5)
     pause(pipeline.deployment.warehouse, "paused", paused_from=tonight, paused_to=tonight, set_by="pat")
-    pipeline.deployment.registry.set_active("disabled", False)
+    pipeline.deployment.registry.set("disabled", active=False)
     source.traffic.clear()
 
     daemon.start()

@@ -144,12 +144,12 @@ def test_a_release_wants_a_reason_and_in_the_ui_may_name_its_night_and_who_relea
 
 def test_held_rows_that_are_damaged_or_gone_are_not_released(pipeline, held):
     """Nor are those of a disabled district, which is not run either."""
-    pipeline.deployment.registry.set_active("grand-bend", False)
+    pipeline.deployment.registry.set("grand-bend", active=False)
     with pytest.raises(PipelineError) as caught:
         pipeline.release(today=TOMORROW)
     assert "districts enable grand-bend" in line(caught.value)
 
-    pipeline.deployment.registry.set_active("grand-bend", True)
+    pipeline.deployment.registry.set("grand-bend", active=True)
     (file,) = pipeline.deployment.settings.home.rglob("held_snapshot/status.parquet")
     file.write_bytes(file.read_bytes()[:100])
 

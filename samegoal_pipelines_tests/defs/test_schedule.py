@@ -227,7 +227,7 @@ def test_a_tick_asks_for_every_active_district_once(pipeline, district, instance
     for name in ("alpha", "beta", "gamma"):
         pipeline.add(district([], id=name, name=f"{name.title()} ISD", code=name), timezone=at_noon)
     pipeline.add(district([], id="delta", name="D", code="d"), timezone=at_noon, client_secret=None)
-    pipeline.deployment.registry.set_active("gamma", False)
+    pipeline.deployment.registry.set("gamma", active=False)
 
     requests, _ = tick(pipeline, instance)
     assert [request.partition_key for request in requests] == ["alpha", "beta"]

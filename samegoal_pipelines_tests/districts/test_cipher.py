@@ -1,7 +1,6 @@
 """Client secrets at rest."""
 
 import stat
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -26,12 +25,6 @@ def test_a_key_is_made_on_first_use_for_its_owner_only(tmp_path):
     assert stat.S_IMODE((home / "secret.key").stat().st_mode) == 0o600
     assert [file.name for file in home.iterdir()] == ["secret.key"]
     assert SecretCipher(home, None).decrypt(encrypted, "grand-bend") == SECRET
-
-
-def test_commands_that_start_at_once_make_one_key(tmp_path):
-    with ThreadPoolExecutor(8) as threads:
-        encrypted = list(threads.map(lambda _: SecretCipher(tmp_path, None).encrypt(SECRET), range(8)))
-    assert {SecretCipher(tmp_path, None).decrypt(one, "grand-bend") for one in encrypted} == {SECRET}
 
 
 def test_the_first_of_several_keys_encrypts_and_all_of_them_open(tmp_path):

@@ -6,11 +6,8 @@ from zoneinfo import ZoneInfo
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.defs.nightly import districts_due
-from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.errors import InvalidDistrictError, UnknownDistrictError
-from samegoal_pipelines.districts.pauses import Pause, all_pauses, pause, resume, unpaused
-from samegoal_pipelines.districts.registry import Registry
+from samegoal_pipelines.districts.pauses import Pause, all_pauses, pause, resume
 from samegoal_pipelines_tests.reporting.factories import register
 from samegoal_pipelines_tests.warehouse.factories import rows
 
@@ -62,8 +59,8 @@ def test_a_district_is_waited_for_anew_only_where_it_was_paused_by_now(warehouse
     ):
         register(warehouse, name)
         pause(warehouse, name, paused_from=first, paused_to=last, set_by="pat")
-        assert resume(warehouse, name, datetime.now(UTC)).paused_to == last
-        assert resume(warehouse, name, datetime.now(UTC)) is None
+        assert resume(warehouse, name).paused_to == last
+        assert resume(warehouse, name) is None
     assert all_pauses(warehouse) == {}
     since = "select district_id, due_since from samegoal.districts where due_since is not null"
     ((district_id, moment),) = rows(warehouse, since)
@@ -80,20 +77,4 @@ def test_a_district_that_nobody_knows_cannot_be_paused_or_resumed(warehouse):
     with pytest.raises(UnknownDistrictError, match="nowhere: no such district is registered"):
         pause(warehouse, "nowhere", paused_from=JUNE, paused_to=AUGUST, set_by="pat")
     with pytest.raises(UnknownDistrictError, match="nowhere"):
-        resume(warehouse, "nowhere", datetime.now(UTC))
-
-
-def test_the_schedule_leaves_a_paused_district_out_by_its_own_date(warehouse, tmp_path):
-    """At this moment it is the night of the pause in New York, and still the one before in Honolulu."""
-    zones = {"honolulu": "Pacific/Honolulu", "new-york": "America/New_York", "austin": "America/Chicago"}
-    for name, timezone in zones.items():
-        register(warehouse, name, timezone)
-    for name in ("honolulu", "new-york"):
-        pause(warehouse, name, paused_from=AUGUST, paused_to=AUGUST, set_by="pat")
-
-    now = datetime(2027, 8, 15, 7, tzinfo=UTC)
-    due = districts_due(Registry(warehouse, SecretCipher(tmp_path, None)).list(), now)
-    assert [(one.id, night) for one, night in unpaused(warehouse, due)] == [
-        ("austin", AUGUST),
-        ("honolulu", date(2027, 8, 14)),
-    ]
+        resume(warehouse, "nowhere")

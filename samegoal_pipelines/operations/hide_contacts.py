@@ -1,6 +1,6 @@
 """Hide published contacts as soon as a district is set to withhold them."""
 
-from functools import partial
+from contextlib import suppress
 
 import pandas as pd
 
@@ -10,8 +10,10 @@ from samegoal_pipelines.landing.runs import read_landed_for
 from samegoal_pipelines.transforms import demographics
 from samegoal_pipelines.transforms.withholding import WITHHOLD
 from samegoal_pipelines.warehouse.errors import WarehouseError
-from samegoal_pipelines.warehouse.snapshots import Snapshot
+from samegoal_pipelines.warehouse.snapshots import last_published
 from samegoal_pipelines.warehouse.withholding import Hidden, hide_contacts
+
+_RAW = ("raw_students", "raw_parents")
 
 
 def hide_published_contacts(
@@ -26,12 +28,8 @@ def hide_published_contacts(
         WarehouseError: another run holds the lock, or Postgres failed.
     """
     try:
-        return hide_contacts(
-            deployment.warehouse,
-            district_id,
-            restricted=restricted,
-            find_confidential=partial(_confidential_numbers, deployment) if confidential else None,
-        )
+        numbers = _confidential_numbers(deployment, district_id) if confidential else None
+        return hide_contacts(deployment.warehouse, district_id, restricted=restricted, confidential=numbers)
     except WarehouseError as error:
         raise WarehouseError(
             f"the switch is set, but what is published still shows these contacts: {error.reason}",
@@ -40,13 +38,11 @@ def hide_published_contacts(
         ) from None
 
 
-def _confidential_numbers(deployment: Deployment, published: Snapshot) -> pd.DataFrame | None:
-    """The confidential numbers of the published night. None if its rows are not landed."""
-    try:
-        landed = [
-            read_landed_for(deployment.landing, published, asset) for asset in ("raw_students", "raw_parents")
-        ]
-    except LandingError:
-        return None
-    numbers = [demographics.find_confidential_phones(raw, WITHHOLD) for raw in landed]
-    return pd.concat(numbers, ignore_index=True)
+def _confidential_numbers(deployment: Deployment, district_id: str) -> dict[int, pd.DataFrame]:
+    """The confidential numbers of the published snapshot, by its id. Empty if its rows are not landed."""
+    if published := last_published(deployment.warehouse, district_id):
+        with suppress(LandingError):
+            landed = (read_landed_for(deployment.landing, published, asset) for asset in _RAW)
+            numbers = [demographics.find_confidential_phones(raw, WITHHOLD) for raw in landed]
+            return {published.snapshot_id: pd.concat(numbers, ignore_index=True)}
+    return {}

@@ -23,7 +23,7 @@ from samegoal_pipelines.transforms.withholding import RESTRICTION_NOT_KNOWN
 from samegoal_pipelines.warehouse.engine import as_writer, lock
 from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines.warehouse.rows import Keys
-from samegoal_pipelines.warehouse.snapshots import Snapshot, find_current, record_hidden
+from samegoal_pipelines.warehouse.snapshots import find_current, record_hidden
 
 PHONES: dict[History, tuple[str, ...]] = {
     STUDENTS: ("phone",),
@@ -150,49 +150,35 @@ def hide_contacts(
     engine: sa.Engine,
     district_id: str,
     *,
-    restricted: bool,
-    find_confidential: Callable[[Snapshot], pd.DataFrame | None] | None,
+    restricted: bool = False,
+    confidential: Mapping[int, pd.DataFrame] | None = None,
 ) -> Hidden:
     """Blank contacts in the current rows, as of their night. Wait for a run that is publishing.
 
     Args:
         restricted: blank the contacts of parents who are published as restricted; of every parent if the
             snapshot does not say who is.
-        find_confidential: the numbers to blank in the rows of a published night. Called without a lock. If
-            they are not known any more, every phone is blanked.
+        confidential: snapshot_id → its confidential numbers, which are blanked. If those of the current
+            snapshot are not among them, every phone is blanked. None: no phone.
     """
-    confidential, found_for = None, None
-    while True:
-        with as_writer(engine, district_id, "hiding published contacts") as connection:
-            lock(connection, district_id)
-            now = find_current(connection, district_id)
-            if now is None:
-                return Hidden()
-            if find_confidential is None or found_for == now.snapshot_id:
-                every_phone = find_confidential is not None and confidential is None
-                return _hide_contacts(connection, now, restricted, confidential, every_phone)
-        confidential, found_for = find_confidential(now), now.snapshot_id
-
-
-def _hide_contacts(
-    connection: sa.Connection,
-    now: Snapshot,
-    restricted: bool,
-    confidential: pd.DataFrame | None,
-    every_phone: bool,
-) -> Hidden:
-    hidden, which = Hidden(), (now.district_id, now.snapshot_date)
-    if restricted and RESTRICTION_NOT_KNOWN in now.notes:
-        hidden += _hide(connection, *which, {PARENTS: sa.true()}, lambda *_: NO_CONTACTS)
-    elif restricted:
-        flagged = PARENTS.table.c.has_restricted_access.is_(True)
-        hidden += _hide(connection, *which, {PARENTS: flagged}, lambda *_: RESTRICTED)
-    if every_phone:
-        all_rows = dict.fromkeys(PHONES, sa.true())
-        hidden += _hide(connection, *which, all_rows, lambda history, _: dict.fromkeys(PHONES[history]))
-    else:
-        hidden += hide_withheld(connection, None, confidential, *which)
-    record_hidden(connection, now, hidden.students, hidden.rows)
+    hidden = Hidden()
+    with as_writer(engine, district_id, "hiding published contacts") as connection:
+        lock(connection, district_id)
+        now = find_current(connection, district_id)
+        if now is None:
+            return hidden
+        which = (connection, district_id, now.snapshot_date)
+        if restricted and RESTRICTION_NOT_KNOWN in now.notes:
+            hidden += _hide(*which, {PARENTS: sa.true()}, lambda *_: NO_CONTACTS)
+        elif restricted:
+            flagged = PARENTS.table.c.has_restricted_access.is_(True)
+            hidden += _hide(*which, {PARENTS: flagged}, lambda *_: RESTRICTED)
+        if confidential is not None and now.snapshot_id not in confidential:
+            all_rows = dict.fromkeys(PHONES, sa.true())
+            hidden += _hide(*which, all_rows, lambda history, _: dict.fromkeys(PHONES[history]))
+        elif confidential is not None:
+            hidden += hide_withheld(connection, None, confidential[now.snapshot_id], *which[1:])
+        record_hidden(connection, now, hidden.students, hidden.rows)
     return hidden
 
 

@@ -170,7 +170,7 @@ def publish_again(engine: sa.Engine) -> None:
 
 
 def hide(engine: sa.Engine) -> None:
-    hide_contacts(engine, "grand-bend", restricted=True, find_confidential=None)
+    hide_contacts(engine, "grand-bend", restricted=True)
 
 
 @pytest.mark.parametrize(

@@ -347,13 +347,9 @@ def test_the_next_night_goes_on_from_the_replayed_ones(three_nights):
 
 def test_what_was_hidden_since_stays_hidden_however_often_the_night_is_replayed(warehouse):
     ana = student(1, phone="(512) 555-0101")
-    publish_night(warehouse, 0, snapshot(ana, student(2)))
-    hide_contacts(
-        warehouse,
-        "grand-bend",
-        restricted=False,
-        find_confidential=lambda _: phones((1, None, "5125550101")),
-    )
+    published = publish_night(warehouse, 0, snapshot(ana, student(2)))
+    numbers = {published.snapshot_id: phones((1, None, "5125550101"))}
+    hide_contacts(warehouse, "grand-bend", confidential=numbers)
     for status in ("INACTIVE", "GRADUATED"):
         now = computed(snapshot(ana, student(2, status=status)))
         assert replay_from(warehouse, 0, lambda _, now=now: now).written

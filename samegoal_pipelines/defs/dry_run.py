@@ -21,7 +21,7 @@ from samegoal_pipelines.defs.raw import read_tonight
 from samegoal_pipelines.landing.runs import LandedEvidence
 from samegoal_pipelines.transforms.demographics import restriction_is_known
 from samegoal_pipelines.transforms.gate import Verdict
-from samegoal_pipelines.transforms.snapshot import SnapshotTables
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.warehouse.publishing import preview
 from samegoal_pipelines.warehouse.rows import content_of
 from samegoal_pipelines.warehouse.session import StudentChange
@@ -35,7 +35,7 @@ class DryRun:
     Attributes:
         verdict: the gate's. None: nothing is published yet, or exactly this content is.
         changes: the students whom it would change, by number.
-        tables: all that it would publish, except carried-over students.
+        payload: all that it would publish, except carried-over students.
     """
 
     district_id: str
@@ -43,7 +43,7 @@ class DryRun:
     counts: Counts
     verdict: Verdict | None
     changes: tuple[StudentChange, ...]
-    tables: SnapshotTables = field(repr=False, compare=False)
+    payload: SnapshotPayload = field(repr=False, compare=False)
 
     failed = False
     """As in `Snapshot`. A dry run that failed has no such record."""
@@ -83,11 +83,9 @@ def try_night(
             district_run.identity(),
             content_of(payload),
             district_run.district.limits,
-            LandedEvidence(district_run.landing, payload, reads),
+            LandedEvidence(district_run.landing, reads),
         )
-        tried = DryRun(
-            district_run.district_id, district_run.today, counts, verdict, tuple(changes), payload.tables
-        )
+        tried = DryRun(district_run.district_id, district_run.today, counts, verdict, tuple(changes), payload)
         facts: dict[str, Any] = {
             "snapshot date": tried.night.isoformat(),
             "gate": f"would hold it: {'; '.join(tried.reasons)}" if tried.held else "would publish it",

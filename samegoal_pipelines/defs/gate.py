@@ -10,7 +10,6 @@ from samegoal_pipelines.defs.dagster_internals import location_of
 from samegoal_pipelines.defs.district_run import PARTITION_TAG, DistrictRun
 from samegoal_pipelines.defs.materializing import ERROR, Finding, district_check
 from samegoal_pipelines.defs.metadata import table
-from samegoal_pipelines.printable import share
 from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.transforms.gate import Verdict, shares
 from samegoal_pipelines.warehouse.snapshots import Snapshot
@@ -56,13 +55,7 @@ def gate_finding(
 
 def shares_table(verdict: Verdict, limits: Limits) -> dg.TableMetadataValue:
     """The gate's shares and limits."""
-    return table(
-        ("what", "rows", "of", "share", "held above"),
-        (
-            (label, f"{part:,}", f"{whole:,}", share(part, whole), limit)
-            for label, part, whole, limit in shares(limits, verdict.numbers)
-        ),
-    )
+    return table(("what", "rows", "of", "share", "held above"), shares(limits, verdict.numbers))
 
 
 def _release_link(context: dg.AssetExecutionContext, run: DistrictRun) -> dg.MarkdownMetadataValue:

@@ -131,7 +131,7 @@ def _broken(tables: Mapping[str, pd.DataFrame], declared: Mapping[str, Table]) -
 
 def declared_tables(payload: SnapshotPayload) -> dict[str, Table]:
     """The declarations of what is to be published."""
-    return published_tables(bool(payload.shows and payload.shows.show_restricted_contacts))
+    return published_tables(payload.shows.show_restricted_contacts)
 
 
 def compute_valid_night(

@@ -101,7 +101,7 @@ def published_snapshot(
             district_run.identity(landed_run_id),
             content_of(payload),
             district_run.district.limits,
-            LandedEvidence(district_run.landing, payload, reads),
+            LandedEvidence(district_run.landing, reads),
         )
         facts = snapshot_facts(outcome, district_run)
         found[GATE_CHECK] = gate_finding(context, district_run, outcome, verdict, facts)
@@ -172,8 +172,8 @@ def _read_held(run: DistrictRun, held: Snapshot) -> SnapshotPayload:
             next_step=f"run the night again: {SYNC}",
         ) from None
     return SnapshotPayload.from_landed(landed)._replace(
-        enrollment_rows=held.enrollment_rows,
-        quarantined=held.quarantined,
+        enrollment_rows=held.enrollment_rows or 0,
+        quarantined=held.quarantined or 0,
         notes=tuple(held.notes),
         shows=Withholding(RESTRICTED_CONTACTS_SHOWN in held.notes, CONFIDENTIAL_PHONES_SHOWN in held.notes),
     )

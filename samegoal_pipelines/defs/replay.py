@@ -95,7 +95,7 @@ def recompute(context: dg.OpExecutionContext, run: DistrictRun, nights: Sequence
             f"the night {night}: {computed.enrollment_rows} enrollments, landed by {', '.join(runs)}"
         )
         if run.deployment.progress:
-            run.deployment.progress("enrollments of past nights", computed.enrollment_rows or 0)
+            run.deployment.progress("enrollments of past nights", computed.enrollment_rows)
     if faults:
         (first, what), others = next(iter(faults.items())), len(faults) - 1
         also = f", and {counted(others, 'later night')} cannot be replayed either" if others else ""

@@ -5,12 +5,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 
+import numpy as np
 import pandas as pd
 
 from samegoal_pipelines.landing.storage import LandingError
 from samegoal_pipelines.landing.store import LandedAsset, Landing
 from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.tables.reads import rows_by_object
+from samegoal_pipelines.tables.vocabulary import ACTIVE
+from samegoal_pipelines.transforms.gate import Students
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload, statuses_of
 from samegoal_pipelines.warehouse.snapshots import Snapshot
 
@@ -117,8 +120,8 @@ class RunLanding:
 class LandedEvidence:
     """The gate's access to the landing (`warehouse.publishing.Landing`)."""
 
-    def __init__(self, landing: RunLanding, payload: SnapshotPayload, reads: Iterable[pd.DataFrame]) -> None:
-        self._landing, self._payload, self._tonight = landing, payload, _rows(reads)
+    def __init__(self, landing: RunLanding, reads: Iterable[pd.DataFrame]) -> None:
+        self._landing, self._tonight = landing, _rows(reads)
 
     def emptied(self, published: Snapshot) -> dict[str, int]:
         """Objects without rows tonight, and their number of rows in the published night."""
@@ -126,21 +129,23 @@ class LandedEvidence:
         before = _rows(self._landing.read_reads(published.snapshot_date, *runs))
         return {name: rows for name, rows in before.items() if rows and self._tonight.get(name) == 0}
 
-    def statuses_by_time(self, published: Snapshot) -> pd.DataFrame | None:
-        """student_id and status as of tonight, from the published night's rows: what time alone changes.
+    def staying(self, published: Snapshot) -> Students | None:
+        """Who is ENROLLED, PRE-ENROLLED or uncertain as of tonight by the published night's rows.
 
-        The status of an uncertain student is null. None: the rows are gone, or an older version landed them.
+        None: the rows are gone, or an older version landed them.
         """
         try:
             landed = read_landed_for(self._landing.files, published, "raw_enrollments")
         except LandingError:
             return None
         statuses, uncertain = statuses_of(landed, self._landing.night)
-        return pd.concat([statuses[["student_id", "status"]], uncertain[["student_id"]]], ignore_index=True)
+        active = statuses.loc[statuses["status"].isin(ACTIVE), "student_id"]
+        staying: Students = pd.concat([active, uncertain["student_id"]]).to_numpy(dtype=np.int64)
+        return staying
 
-    def land_held(self) -> None:
+    def land_held(self, payload: SnapshotPayload) -> None:
         """Land the snapshot to hold."""
-        self._landing.write(HELD_SNAPSHOT, self._payload.to_land())
+        self._landing.write(HELD_SNAPSHOT, payload.to_land())
 
 
 def _rows(reads: Iterable[pd.DataFrame]) -> dict[str, int]:

@@ -57,8 +57,8 @@ def students_of_hold(
 
 def _changed(published: pd.DataFrame, held: SnapshotPayload) -> pd.DataFrame:
     """The students whose status or number differs, with both (`_old`, `_new`), and `renumbered`."""
-    both = published[~published["student_id"].isin(held.tables.carried_over)].merge(
-        held.tables.status[_COLUMNS],
+    both = published[~published["student_id"].isin(held.carried_over)].merge(
+        held.status[_COLUMNS],
         on="student_id",
         how="outer",
         suffixes=("_old", "_new"),

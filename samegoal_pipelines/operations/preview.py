@@ -35,7 +35,7 @@ def compare_with(deployment: Deployment, tried: DryRun, file: StudentsFile) -> C
     carried_over = [
         student
         for student in published_students(deployment.warehouse, district.id)
-        if student["student_id"] in tried.tables.carried_over
+        if student["student_id"] in tried.payload.carried_over
     ]
-    tonight = students_of(tried.tables.status, tried.tables.students, district.name)
+    tonight = students_of(tried.payload.status, tried.payload.students, district.name)
     return compare([*tonight, *carried_over], file)

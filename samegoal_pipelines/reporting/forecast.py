@@ -18,13 +18,13 @@ from samegoal_pipelines.printable import counted, some
 from samegoal_pipelines.reporting.nightly_status import Board, DistrictNight
 from samegoal_pipelines.tables.history import STATUS
 from samegoal_pipelines.tables.limits import Limits
+from samegoal_pipelines.tables.vocabulary import ACTIVE
 from samegoal_pipelines.transforms.forecast import UNCERTAIN_STATUS, Flip, forecast_statuses
-from samegoal_pipelines.transforms.gate import Measured, Verdict, judge_passing_time, part_of
+from samegoal_pipelines.transforms.gate import Measured, Verdict, judge, part_of
 from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines.warehouse.snapshots import Snapshot
 
 DAYS = 14
-_ACTIVE = ("ENROLLED", "PRE-ENROLLED")
 
 
 @dataclass(frozen=True)
@@ -199,12 +199,12 @@ def first_hold(
             old = statuses.get(student)
             statuses[student] = new
             students += (new is not None) - (old is not None)
-            active += (new in _ACTIVE) - (old in _ACTIVE)
-            if old in _ACTIVE and new not in _ACTIVE:
+            active += (new in ACTIVE) - (old in ACTIVE)
+            if old in ACTIVE and new not in ACTIVE:
                 dropped[student] = new == "GRADUATED"
         numbers["students"] = students
         measured = Measured(numbers, np.array([*dropped], np.int64), np.array([*dropped.values()], bool))
-        verdict = judge_passing_time(limits, measured)
+        verdict = judge(limits, measured, staying=np.array([], np.int64))
         if verdict.reasons:
             part_and_whole = verdict.numbers["expired_by_time"], verdict.numbers["published_active"]
             words = _in_words(one.district_id, limits, verdict)

@@ -87,7 +87,7 @@ VIEW_COLUMNS: dict[str, tuple[Column, ...]] = {
 
 
 def published_tables(show_restricted_contacts: bool) -> dict[str, Table]:
-    """The tables of a snapshot, by their names in `SnapshotTables`."""
+    """The tables of a snapshot, by their names in `SnapshotPayload`."""
     status, students, _ = PUBLISHED.values()
     parents = _with_number(people.parents_table(show_restricted_contacts))
     return {"status": status, "students": students, "parents": parents}

@@ -72,6 +72,7 @@ class Rule(NamedTuple):
 
 
 STATUSES = ("ENROLLED", "PRE-ENROLLED", "GRADUATED", "INACTIVE")
+ACTIVE = STATUSES[:2]
 RULES = {
     "current_enrollment": Rule("ENROLLED", "there is a current enrollment"),
     "upcoming_enrollment_only": Rule(

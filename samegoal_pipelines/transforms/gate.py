@@ -10,31 +10,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from samegoal_pipelines import printable
 from samegoal_pipelines.errors import SYNC
 from samegoal_pipelines.tables.limits import BY_NAME, SHARES, Limit, Limits
 
 EMPTIED_LEAST = 5  # rows
-
-
-@dataclass(frozen=True)
-class Facts:
-    """The gate's facts besides the rows to publish, read before anything is locked."""
-
-    enrollment_rows: int = 0
-    """Rows of EntryWithdrawal that came, exact repeats apart."""
-    quarantined: int = 0
-    """Of these, the quarantined rows, except those that were never effective."""
-    emptied: Mapping[str, int] = field(default_factory=dict)
-    """Objects without rows tonight, and their number of rows in the published night."""
-    statuses_by_time: pd.DataFrame | None = None
-    """`student_id` and `status` as of tonight, null if uncertain, from the published night's rows."""
+Students = npt.NDArray[np.int64]
+"""StudentIDs."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +31,7 @@ class Measured:
 
     numbers: Mapping[str, int]
     """The numbers that the limits refer to, by name. One that is not there is 0."""
-    dropped: npt.NDArray[np.int64]
+    dropped: Students
     """Students published as ENROLLED or PRE-ENROLLED who tonight are gone, INACTIVE or GRADUATED."""
     graduated: npt.NDArray[np.bool_]
     """For each of them, whether tonight says GRADUATED."""
@@ -106,25 +94,28 @@ class Verdict:
         return Verdict((*self.found, *further), numbers, earlier.dropped_by_time)
 
 
-def judge(limits: Limits, measured: Measured, facts: Facts) -> Verdict:
-    """Judge tonight's snapshot, compared with one published snapshot."""
-    dropped, statuses = measured.dropped, facts.statuses_by_time
-    numbers = Counter(
-        {
-            **measured.numbers,
-            "dropped": len(dropped),
-            "edited": len(dropped),
-            "enrollment_rows": facts.enrollment_rows,
-            "quarantined": facts.quarantined,
-        }
-    )
-    if statuses is not None:  # who would be dropped tonight by the rows that were published as well
-        staying = statuses["status"].isna() | statuses["status"].isin(["ENROLLED", "PRE-ENROLLED"])
-        by_time = ~np.isin(dropped, statuses.loc[staying, "student_id"].to_numpy(dtype=np.int64))
+def judge(
+    limits: Limits,
+    measured: Measured,
+    *,
+    emptied: Mapping[str, int] = MappingProxyType({}),
+    staying: Students | None = None,
+) -> Verdict:
+    """Judge tonight's snapshot, compared with one published snapshot.
+
+    Args:
+        emptied: objects without rows tonight, and their number of rows in the published night.
+        staying: who is ENROLLED, PRE-ENROLLED or uncertain tonight by the published night's rows. Time alone
+            drops the others. None: not known.
+    """
+    dropped = len(measured.dropped)
+    numbers = Counter({**measured.numbers, "dropped": dropped, "edited": dropped})
+    if staying is not None:
+        by_time = ~np.isin(measured.dropped, staying)
         numbers["dropped_by_time"] = int(by_time.sum())
         numbers["expired_by_time"] = int((by_time & ~measured.graduated).sum())
         numbers["edited"] -= numbers["dropped_by_time"]
-    reasons = tuple(_reasons(limits, numbers, facts.emptied))
+    reasons = tuple(_reasons(limits, numbers, emptied))
     return Verdict(reasons, numbers, numbers.get("dropped_by_time"))
 
 
@@ -135,20 +126,13 @@ def time_matters(limits: Limits, measured: Measured) -> bool:
     return any(_is_beyond(limits, BY_NAME[name], part, active) for name, part in at_most.items())
 
 
-def judge_passing_time(limits: Limits, measured: Measured) -> Verdict:
-    """The gate's verdict on a coming night if nobody edits anything: time alone explains every drop."""
-    nobody_stays = pd.DataFrame({"student_id": [], "status": []})
-    return judge(limits, measured, Facts(statuses_by_time=nobody_stays))
-
-
-def shares(limits: Limits, numbers: Counter[str]) -> list[tuple[str, int, int, str]]:
-    """The gate's shares for people: label, part, whole and the limit."""
-    found = []
+def shares(limits: Limits, numbers: Counter[str]) -> Iterator[tuple[str, ...]]:
+    """The gate's shares for people: label, part, whole, share and the limit."""
     for limit in SHARES:
         part, whole = numbers[limit.numerator], numbers[limit.denominator]
         least = f" and at least {limits.least(limit, whole)} students" if limit.or_fifth else ""
-        found.append((limit.label, part, whole, limit.shown(limits[limit.name]) + least))
-    return found
+        above = limit.shown(limits[limit.name]) + least
+        yield limit.label, f"{part:,}", f"{whole:,}", printable.share(part, whole), above
 
 
 def _reasons(limits: Limits, numbers: Counter[str], emptied: Mapping[str, int]) -> Iterator[Reason]:

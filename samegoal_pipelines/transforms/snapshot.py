@@ -10,8 +10,10 @@ from typing import NamedTuple, Self
 import pandas as pd
 import pyarrow as pa
 
+from samegoal_pipelines.tables.enrollments import ABSENT_STUDENTS
+from samegoal_pipelines.tables.people import CONFIDENTIAL_PHONES, RESTRICTED_PAIRS
 from samegoal_pipelines.tables.vocabulary import UNCERTAIN
-from samegoal_pipelines.transforms.columns import frame_of
+from samegoal_pipelines.transforms.columns import frame_from, frame_of
 from samegoal_pipelines.transforms.demographics import (
     build_parent_demographics,
     build_student_demographics,
@@ -23,66 +25,57 @@ from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.explanation import explain_absences
 from samegoal_pipelines.transforms.reads import reading_notes
 from samegoal_pipelines.transforms.status import StudentStatuses, classify_students
-from samegoal_pipelines.transforms.withholding import Withholding, withholding_notes
+from samegoal_pipelines.transforms.withholding import WITHHOLD, Withholding, withholding_notes
 
 Raw = Mapping[str, pd.DataFrame]
 Tables = dict[str, pd.DataFrame]
 
 
-class SnapshotTables(NamedTuple):
-    """The three tables to publish, and the students who are carried over."""
+class SnapshotPayload(NamedTuple):
+    """All that a night wants published, and what a reader of it should know."""
 
     status: pd.DataFrame
     students: pd.DataFrame
     parents: pd.DataFrame
     carried_over: frozenset[int] = frozenset()
-
-
-class SnapshotPayload(NamedTuple):
-    """All that a night wants published, and what a reader of it should know."""
-
-    tables: SnapshotTables
-    restricted: pd.DataFrame | None = None
-    """student_id and parent_id of every pair under restriction tonight."""
-    confidential: pd.DataFrame | None = None
-    """The confidential numbers (`tables.people.CONFIDENTIAL_PHONES`)."""
-    absent: pd.DataFrame | None = None
-    """student_id and `why` of every student whom the enrollments mention and who has no row."""
-    enrollment_rows: int | None = None
+    """Students who keep their last published rows."""
+    restricted: pd.DataFrame = frame_from((), RESTRICTED_PAIRS.arrow_types)
+    confidential: pd.DataFrame = frame_from((), CONFIDENTIAL_PHONES.arrow_types)
+    absent: pd.DataFrame = frame_from((), ABSENT_STUDENTS.arrow_types)
+    enrollment_rows: int = 0
     """Rows of EntryWithdrawal, exact repeats apart."""
-    quarantined: int | None = None
+    quarantined: int = 0
     """Of these, the quarantined rows that leave a student in doubt."""
     notes: tuple[str, ...] = ()
     """What a reader of the snapshot should know."""
-    shows: Withholding | None = None
-    """Which contacts it shows that are withheld by default. None: none of them."""
+    shows: Withholding = WITHHOLD
+    """Which contacts it shows that are withheld by default."""
 
-    def published(self) -> dict[str, pd.DataFrame]:
+    def published(self) -> Tables:
         """The tables that SameGoal is to read."""
-        tables = self.tables
-        return {"status": tables.status, "students": tables.students, "parents": tables.parents}
+        return {"status": self.status, "students": self.students, "parents": self.parents}
 
-    def to_land(self) -> dict[str, pd.DataFrame]:
+    def to_land(self) -> Tables:
         """What must be landed to publish exactly this later."""
-        extras = {"restricted": self.restricted, "confidential": self.confidential, "absent": self.absent}
         return {
             **self.published(),
-            "carried_over": frame_of({"student_id": pa.array(sorted(self.tables.carried_over), pa.int64())}),
-            **{name: frame for name, frame in extras.items() if frame is not None},
+            "carried_over": frame_of({"student_id": pa.array(sorted(self.carried_over), pa.int64())}),
+            "restricted": self.restricted,
+            "confidential": self.confidential,
+            "absent": self.absent,
         }
-
-    def why_absent(self) -> dict[int, str]:
-        """Student → why there is no row, as far as it is known."""
-        if self.absent is None:
-            return {}
-        return dict(zip(self.absent["student_id"].tolist(), self.absent["why"].tolist(), strict=True))
 
     @classmethod
     def from_landed(cls, landed: Raw) -> Self:
         """What `to_land` made; its counts, notes and switches are with the held snapshot's record."""
         carried_over = frozenset(landed["carried_over"]["student_id"].tolist())
-        tables = SnapshotTables(landed["status"], landed["students"], landed["parents"], carried_over)
-        return cls(tables, landed.get("restricted"), landed.get("confidential"), landed.get("absent"))
+        names = ("restricted", "confidential", "absent")
+        published = landed["status"], landed["students"], landed["parents"]
+        return cls(*published, carried_over, *(landed[name] for name in names))
+
+    def why_absent(self) -> dict[int, str]:
+        """Student → why there is no row, as far as it is known."""
+        return dict(zip(self.absent["student_id"].tolist(), self.absent["why"].tolist(), strict=True))
 
 
 def compute_night(
@@ -152,14 +145,11 @@ def assemble_snapshot(
     switches = pd.concat([students["withholding"], parents["withholding"]])
     withholding = Withholding(*(bool(switches[name].any()) for name in switches))
     restriction_known = bool(parents["restriction"]["is_known"].item())
-    carried_over = [*uncertain["student_id"], *students["without_record"]["student_id"]]
     return SnapshotPayload(
-        SnapshotTables(
-            status=_with_student_number(statuses, described),
-            students=described,
-            parents=_with_student_number(parents["parent_demographics"], described),
-            carried_over=frozenset(carried_over),
-        ),
+        status=_with_student_number(statuses, described),
+        students=described,
+        parents=_with_student_number(parents["parent_demographics"], described),
+        carried_over=frozenset([*uncertain["student_id"], *students["without_record"]["student_id"]]),
         restricted=parents["restricted"],
         confidential=pd.concat([students["confidential"], parents["confidential"]], ignore_index=True),
         absent=explain_absences(excluded, statuses, uncertain),

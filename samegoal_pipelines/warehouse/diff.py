@@ -49,13 +49,8 @@ class Staged(NamedTuple):
 
     @property
     def first(self) -> bool:
-        """Whether there is no current row at all. Then the temporary tables are not used."""
+        """Whether there is no current row at all."""
         return not any(difference.published for difference in self)
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing can differ. Then the temporary tables are not used."""
-        return not any(len(difference.wanted) or len(difference.over[0]) for difference in self)
 
 
 def undo(cursor: Any, district_id: str, night: date) -> None:
@@ -74,17 +69,18 @@ def stage(cursor: Any, content: Content, district_id: str, night: date) -> Stage
     The temporary tables last until `discard` or the end of the transaction.
     """
     staged = Staged(*(_compare(cursor, rows, content.carried_over, district_id) for rows in content.all_rows))
-    if not (staged.first or staged.empty):
-        parameters: dict[str, object] = {"district": district_id}
-        for difference in staged:
-            history = difference.rows.history
-            over = {key: values.tolist() for key, values in zip(history.key, difference.over, strict=True)}
-            cursor.execute(fill(_LOAD, history))
-            _copy_in(cursor, difference.rows, difference.wanted, district_id, night)
-            cursor.execute(fill(_LOOK_UP, history), parameters | over)
-            if max(len(difference.wanted), len(difference.over[0])) > _MANY:
-                cursor.execute(fill(_MEASURE, history))
-            cursor.execute(fill(_KEEP_EQUAL_ROWS, history))
+    parameters: dict[str, object] = {"district": district_id}
+    for difference in staged:
+        history = difference.rows.history
+        over = {key: values.tolist() for key, values in zip(history.key, difference.over, strict=True)}
+        cursor.execute(fill(_LOAD, history))
+        _copy_in(cursor, difference.rows, difference.wanted, district_id, night)
+        cursor.execute(fill(_LOOK_UP, history), parameters | over)
+        if staged.first:
+            continue
+        if max(len(difference.wanted), len(difference.over[0])) > _MANY:
+            cursor.execute(fill(_MEASURE, history))
+        cursor.execute(fill(_KEEP_EQUAL_ROWS, history))
     return staged
 
 
@@ -94,40 +90,27 @@ def discard(cursor: Any) -> None:
         cursor.execute(fill("drop table if exists {new}, {old}", history))
 
 
-def write(cursor: Any, staged: Staged, absent: pd.DataFrame | None, district_id: str, night: date) -> None:
+def write(cursor: Any, staged: Staged, absent: pd.DataFrame, district_id: str, night: date) -> None:
     """Make the staged rows current as of `night`, and record the changes and departures.
 
     Args:
         absent: why students whom Qmlativ's enrollments mention have no row: student_id, why.
     """
     parameters: dict[str, object] = {"district": district_id, "night": night}
-    if staged.first:  # through a temporary table: COPY cannot write to one under row-level security
-        for difference in staged:
-            history = difference.rows.history
-            cursor.execute(fill(_LOAD, history))
-            _copy_in(cursor, difference.rows, None, district_id, night)
-            cursor.execute(fill(_OPEN_ALL, history))
-        cursor.execute(_ALL_ADDED, parameters)
-    elif not staged.empty:
-        cursor.execute(_INSERT_CHANGES.format(changes=_changes()), parameters)
-        for difference in staged:
-            cursor.execute(fill(_CLOSE, difference.rows.history), parameters)
-            cursor.execute(fill(_OPEN, difference.rows.history))
-        reasons: dict[str, object] = {"students": [], "reasons": []}
-        if absent is not None:
-            known = absent[absent["student_id"].isin(staged.status.over[0].tolist())]
-            reasons = {"students": known["student_id"].tolist(), "reasons": known["why"].tolist()}
-        cursor.execute(_DEPARTURES, parameters | reasons)
-
-
-def list_changes(cursor: Any, staged: Staged, district_id: str) -> list[tuple[Any, ...]]:
-    """The `student_changes` rows that `write` would add, without district and night."""
+    for difference in staged:
+        cursor.execute(fill(_CLOSE, difference.rows.history), parameters)
+        cursor.execute(fill(_OPEN, difference.rows.history))
     if staged.first:
-        status = staged.status.rows.table
-        columns = (status[name].to_pylist() for name in ("student_id", "student_number", "status"))
-        return [(one, number, "added", None, new, []) for one, number, new in zip(*columns, strict=True)]
-    if staged.empty:
-        return []
+        cursor.execute(_ALL_ADDED, parameters)
+        return
+    cursor.execute(_INSERT_CHANGES.format(changes=_changes()), parameters)
+    known = absent[absent["student_id"].isin(staged.status.over[0].tolist())]
+    reasons = {"students": known["student_id"].tolist(), "reasons": known["why"].tolist()}
+    cursor.execute(_DEPARTURES, parameters | reasons)
+
+
+def list_changes(cursor: Any, district_id: str) -> list[tuple[Any, ...]]:
+    """The `student_changes` rows that `write` would add, without district and night."""
     cursor.execute(_changes(), {"district": district_id})
     return list(cursor.fetchall())
 
@@ -147,13 +130,13 @@ def _compare(cursor: Any, rows: Rows, carried_over: Keys, district_id: str) -> T
 # -- COPY: rows in as CSV, keys and hashes out as binary --
 
 
-def _copy_in(cursor: Any, rows: Rows, chosen: pa.Array | None, district_id: str, night: date) -> None:
-    """Load rows (all, or those at the chosen positions), valid from `night`, into their temporary table.
+def _copy_in(cursor: Any, rows: Rows, chosen: pa.Array, district_id: str, night: date) -> None:
+    """Load the rows at the chosen positions, valid from `night`, into their temporary table.
 
     Arrow writes null as nothing and an empty text as "", and COPY reads them the same way.
     """
     content, hashes = rows.table, pa.array(rows.hashes)
-    if chosen is not None:
+    if len(chosen) < len(hashes):
         content, hashes = content.take(chosen), hashes.take(chosen)
     district, first = (pa.repeat(one, len(hashes)) for one in (district_id, pa.scalar(night)))
     names = list(rows.history.loaded)
@@ -236,10 +219,7 @@ _KEEP_EQUAL_ROWS = """
 
 _CLOSE = "update {history} set valid_to = %(night)s where ctid = any (array(select place from {old}))"
 
-_OPEN = "insert into {history} ({loaded}) select {loaded} from {new} order by {key}"
-
-# The rows are already in key order.
-_OPEN_ALL = "insert into {history} ({loaded}) select {loaded} from {new}"
+_OPEN = "insert into {history} ({loaded}) select {loaded} from {new}"  # they are in key order already
 
 _DEPARTURES = """
     insert into samegoal.departures (district_id, snapshot_date, student_id, student_number, last_status, why)
@@ -273,44 +253,38 @@ _CHANGES = """
         select student_id, {students_columns} as names
         from {new_students} as new join {old_students} as old using (student_id)
     ),
-    parent_names as (
-        select student_id, unnest(
+    parent_rows as (
+        select student_id, array_agg(distinct name order by name) as names
+        from {new_parents} as new full join {old_parents} as old using (student_id, parent_id)
+        cross join lateral unnest(
             case
                 when new.row_hash is null or old.row_hash is null then array['parents'] else {parents_columns}
             end
         ) as name
-        from {new_parents} as new full join {old_parents} as old using (student_id, parent_id)
-    ),
-    parent_rows as (
-        select student_id, array_agg(distinct name order by name) as names
-        from parent_names group by student_id
+        group by student_id
     ),
     others as materialized (  -- or its key would be an expression, which row-level security distrusts
         select student_id,
             case when student_rows.names is null then 'parents' else 'demographics' end as change,
-            coalesce(student_rows.names, '{{}}') as student_names,
-            coalesce(parent_rows.names, '{{}}') as parent_names
+            student_rows.names as student_names, parent_rows.names as parent_names
         from student_rows full join parent_rows using (student_id)
     ),
     touched as (
-        select student_id, change, student_number, previous_number, old_status, new_status,
-            status_rows.names as status_names,
-            coalesce(student_rows.names, '{{}}') as student_names,
-            coalesce(parent_rows.names, '{{}}') as parent_names
-        from status_rows
-        left join student_rows using (student_id)
-        left join parent_rows using (student_id)
-        union all
-        select others.student_id, others.change, current.student_number, null, current.status,
-            current.status, '{{}}', others.student_names, others.parent_names
-        from others
-        cross join lateral (
+        select student_id, coalesce(status_rows.change, others.change) as change,
+            coalesce(status_rows.student_number, current.student_number) as student_number,
+            status_rows.previous_number,
+            coalesce(status_rows.old_status, current.status) as old_status,
+            coalesce(status_rows.new_status, current.status) as new_status,
+            coalesce(status_rows.names, '{{}}') as status_names,
+            coalesce(others.student_names, '{{}}') as student_names,
+            coalesce(others.parent_names, '{{}}') as parent_names
+        from status_rows full join others using (student_id)
+        left join lateral (  -- only of a student whose status row stays
             select student_number, status from {status} as history
             where history.district_id = %(district)s and history.valid_to is null
-                and history.student_id = others.student_id
+                and history.student_id = others.student_id and status_rows.change is null
             offset 0
-        ) as current
-        where not exists (select from status_rows where status_rows.student_id = others.student_id)
+        ) as current on true
     )
     select student_id, student_number, change, old_status, new_status,
         case when change in ('added', 'removed') then '{{}}' else
@@ -338,8 +312,8 @@ def fill(statement: str, history: History, **parts: str) -> str:
     """
     return statement.format(
         history=history.name,
-        new=_new(history),
-        old=_old(history),
+        new=f"pg_temp.new_{history.table.name}",
+        old=f"pg_temp.old_{history.table.name}",
         key=listed(history.key),
         arrays=", ".join(f"%({key})s::bigint[]" for key in history.key),
         key_is_over=_all_equal(history.key, "history", "over"),
@@ -351,31 +325,19 @@ def fill(statement: str, history: History, **parts: str) -> str:
     )
 
 
-def _new(history: History) -> str:
-    return f"pg_temp.new_{history.table.name}"
-
-
-def _old(history: History) -> str:
-    return f"pg_temp.old_{history.table.name}"
-
-
 def _changes() -> str:
     """One `student_changes` row per student whose rows differ in any of the three tables."""
     parts = {"status": STATUS.name}
     for name, history in {"status": STATUS, "students": STUDENTS, "parents": PARENTS}.items():
-        parts |= {f"new_{name}": _new(history), f"old_{name}": _old(history)}
-        parts[f"{name}_columns"] = _changed_columns(history, "parents." if history is PARENTS else "")
+        prefix = "parents." if history is PARENTS else ""
+        differing = (
+            f"case when new.{column} is distinct from old.{column} then '{prefix}{column}' end"
+            for column in history.columns
+            if column not in history.key
+        )
+        parts |= {f"new_{name}": fill("{new}", history), f"old_{name}": fill("{old}", history)}
+        parts[f"{name}_columns"] = f"array_remove(array[{', '.join(differing)}], null)"
     return _CHANGES.format(**parts)
-
-
-def _changed_columns(history: History, prefix: str) -> str:
-    """SQL for an array of the column names in which `new` and `old` differ."""
-    cases = (
-        f"case when new.{column} is distinct from old.{column} then '{prefix}{column}' end"
-        for column in history.columns
-        if column not in history.key
-    )
-    return f"array_remove(array[{', '.join(cases)}], null)"
 
 
 def _all_equal(columns: Iterable[str], left: str, right: str) -> str:

@@ -23,7 +23,6 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 OLDEST_POSTGRES = 15  # security_invoker views and unique keys over nulls
 LOCK_SECONDS = 60
 """How long to wait for a lock, for example while another run publishes the same district."""
-_CONNECTING = "connecting to the warehouse"
 _versions = sa.table("alembic_version", sa.column("version_num", sa.Text), schema=SCHEMA)
 _TAKE_ROLE = sa.text(
     "select set_config('role', :role, true), set_config('samegoal.district_id', :district_id, true)"
@@ -61,7 +60,7 @@ def connect(url: str) -> sa.Engine:
     def prepare(connection: Any, _record: object) -> None:
         with connection.cursor() as cursor:
             cursor.execute("set time zone 'UTC'")
-        check_session(connection, _CONNECTING, "lock_timeout", lock_timeout)
+        check_session(connection, "connecting to the warehouse", "lock_timeout", lock_timeout)
         connection.commit()
 
     sa.event.listen(engine, "connect", prepare)
@@ -146,9 +145,9 @@ def migrate(engine: sa.Engine) -> None:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_INSTALLING)))
                 version = _version(connection)  # another program may have created the tables meanwhile
             if version is not None:
-                take_role(connection, Role.OWNER)
                 connection.exec_driver_sql(LOCK_ROW, ("migrate",))
                 version = _version(connection)  # another program may have migrated while this one waited
+                take_role(connection, Role.OWNER)
             if version is not None and version not in known:
                 raise WarehouseError(
                     f"the warehouse's tables have version {version}, which this program does not know",
@@ -158,7 +157,7 @@ def migrate(engine: sa.Engine) -> None:
             if version != known[-1]:
                 _upgrade(connection, version)
         except DBAPIError as error:
-            if _state(error) != _NO_RIGHT:
+            if getattr(error.orig, "pgcode", None) != _NO_RIGHT:
                 raise
             raise WarehouseError(
                 f"the login in SAMEGOAL_DATABASE_URL may not create the schema {SCHEMA}, or may neither "
@@ -176,21 +175,11 @@ def revisions() -> list[str]:
 
 
 def _version(connection: sa.Connection) -> str | None:
-    version = sa.select(_versions.c.version_num)
-    try:
-        with connection.begin_nested():
-            return connection.scalar(version)
-    except DBAPIError as error:
-        if _state(error) in ("42P01", "3F000"):  # no such table, no such schema
-            return None
-        if _state(error) != _NO_RIGHT:
-            raise
+    """The version of the tables, read in the writer's role. None if there are no tables."""
+    if not sa.inspect(connection).has_table(_versions.name, SCHEMA):
+        return None
     take_role(connection, Role.WRITER)  # a login can be a member of a role without inheriting its rights
-    return connection.scalar(version)
-
-
-def _state(error: DBAPIError) -> str | None:
-    return getattr(error.orig, "pgcode", None)
+    return connection.scalar(sa.select(_versions.c.version_num))
 
 
 def _upgrade(connection: sa.Connection, version: str | None) -> None:

@@ -30,7 +30,7 @@ class SnapshotInProgressError(WarehouseError):
 
 
 class UnfitSnapshotError(WarehouseError):
-    """The frames do not fit the tables: a wrong column or type, or a repeated key."""
+    """The frames of a snapshot contradict each other, or a value is not of its column's type."""
 
     kind = Kind.DEFECT
     next_step = REPORT

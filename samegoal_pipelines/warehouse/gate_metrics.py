@@ -24,29 +24,25 @@ def measure(cursor: Any, staged: Staged, content: Content, published: Snapshot) 
         cursor.execute(statement, {"district": published.district_id})
         return int(cursor.fetchone()[0])
 
-    dropped: list[tuple[int, bool]] = []
-    changed = contacts_lost = reassigned = 0
-    added = len(staged.status.wanted) if staged.first else 0
-    if not (staged.first or staged.empty):
-        cursor.execute(fill(_DROPPED, STATUS))
-        dropped = cursor.fetchall()
-        of_status = {"old_status": fill("{old}", STATUS), "new_status": fill("{new}", STATUS)}
-        changed = sum(count(fill(_CHANGED, history, **of_status)) for history in (STUDENTS, PARENTS))
-        reached = {f"reached_{table}": _reached(table) for table in ("old", "new", "history")}
-        contacts_lost = count(fill(_CONTACTS_LOST, PARENTS, **of_status, **reached))
-        added = count(fill(_ADDED, STATUS))
-        reassigned = count(fill(_REASSIGNED, STATUS))
+    cursor.execute(fill(_DROPPED, STATUS))
+    dropped = cursor.fetchall()
+    of_status = {"old_status": fill("{old}", STATUS), "new_status": fill("{new}", STATUS)}
+    reached = {f"reached_{table}": _reached(table) for table in ("old", "new", "history")}
     return Measured(
         {
             "students": content.status.table.num_rows,
             "carried_over": staged.status.carried_over,
+            "enrollment_rows": content.payload.enrollment_rows,
+            "quarantined": content.payload.quarantined,
             "published_students": published.students or 0,
             "published_active": published.active,
-            "demographics_changed": changed,
+            "demographics_changed": sum(
+                count(fill(_CHANGED, history, **of_status)) for history in (STUDENTS, PARENTS)
+            ),
             "demographics_published": staged.students.published + staged.parents.published,
-            "contacts_lost": contacts_lost,
-            "added": added,
-            "reassigned": reassigned,
+            "contacts_lost": count(fill(_CONTACTS_LOST, PARENTS, **of_status, **reached)),
+            "added": count(fill(_ADDED, STATUS)),
+            "reassigned": count(fill(_REASSIGNED, STATUS)),
         },
         dropped=np.array([student_id for student_id, _ in dropped], dtype=np.int64),
         graduated=np.array([graduated for _, graduated in dropped], dtype=bool),

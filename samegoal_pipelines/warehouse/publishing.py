@@ -5,21 +5,20 @@ held is landed between two sessions. A release is for one night, and only valid 
 was compared with is published.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from datetime import date
 from typing import Protocol
 
-import pandas as pd
 import sqlalchemy as sa
 
 from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.tables.warehouse import releases, snapshots
-from samegoal_pipelines.transforms.gate import Facts, Verdict, judge, time_matters
+from samegoal_pipelines.transforms.gate import Students, Verdict, judge, time_matters
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import ReleaseRefusedError, SnapshotInProgressError
 from samegoal_pipelines.warehouse.rows import Content
-from samegoal_pipelines.warehouse.session import Comparison, StudentChange, session
+from samegoal_pipelines.warehouse.session import Comparisons, StudentChange, session
 from samegoal_pipelines.warehouse.snapshots import (
     Counts,
     RunIdentity,
@@ -37,64 +36,59 @@ class Landing(Protocol):
     def emptied(self, published: Snapshot) -> Mapping[str, int]:
         """Objects without rows tonight, and their number of rows in the published night."""
 
-    def statuses_by_time(self, published: Snapshot) -> pd.DataFrame | None:
-        """The statuses as of tonight from the published night's rows (`Facts.statuses_by_time`). Slow."""
+    def staying(self, published: Snapshot) -> Students | None:
+        """Who is still there tonight by the published night's rows (`judge`). Slow."""
 
-    def land_held(self) -> None:
+    def land_held(self, payload: SnapshotPayload) -> None:
         """Land exactly what would be published, so that a release can publish it later."""
+
+
+Emptied = Mapping[int, Mapping[str, int]]
+"""`Landing.emptied` by the id of the published snapshot."""
 
 
 def publish_or_hold(
     engine: sa.Engine, run: RunIdentity, content: Content, limits: Limits, landing: Landing
 ) -> tuple[Snapshot, Verdict | None]:
     """Publish a night, or hold it if the gate says so. Return the record, and what the gate said if asked."""
-    facts = _gather(engine, run, content, landing)
+    emptied = _emptied(engine, run, content, landing)
     with session(engine, run) as s:
         comparisons = s.stage(content)
-        verdict = _judge(limits, comparisons, facts)
+        verdict = _judge(limits, comparisons, emptied)
         slow = any(time_matters(limits, measured) for _, measured in comparisons)
         if verdict is None or not (verdict.reasons or slow):
             return s.publish(), verdict
-    verdict = _judge(limits, comparisons, facts, landing)
-    held = verdict if verdict and verdict.reasons else None
-    if held:
-        landing.land_held()
+    verdict = _judge(limits, comparisons, emptied, landing) or verdict
+    if verdict.reasons:
+        landing.land_held(content.payload)
     with session(engine, run) as s:
         again = s.stage(content)
         if [one.snapshot_id for one, _ in again] != [one.snapshot_id for one, _ in comparisons]:
             raise _overtaken()
-        return s.hold(held) if held else s.publish(verdict.dropped_by_time if verdict else None), verdict
+        return s.hold(verdict) if verdict.reasons else s.publish(verdict.dropped_by_time), verdict
 
 
 def preview(
     engine: sa.Engine, run: RunIdentity, content: Content, limits: Limits, landing: Landing
 ) -> tuple[Counts, list[StudentChange], Verdict | None]:
     """What publishing this night would do. Nothing is published, landed or recorded."""
-    facts = _gather(engine, run, content, landing)
+    emptied = _emptied(engine, run, content, landing)
     with session(engine, run, "comparing with what is published") as s:
         comparisons = s.stage(content, listed=True)
         counts = s.preview()
-    return counts, s.changes, _judge(limits, comparisons, facts, landing)
+    return counts, s.changes, _judge(limits, comparisons, emptied, landing)
 
 
-def _gather(engine: sa.Engine, run: RunIdentity, content: Content, landing: Landing) -> dict[int, Facts]:
-    """The gate's facts, by the published snapshot to compare with."""
+def _emptied(engine: sa.Engine, run: RunIdentity, content: Content, landing: Landing) -> Emptied:
     with as_writer(engine, run.district_id, "looking up the published night") as connection:
         published = compared_with(connection, find_current(connection, run.district_id), run.night)
     if published and published[0].content_hash == content.hash:  # nothing to compare
         return {}
-    payload = content.payload
-    return {
-        one.snapshot_id: Facts(payload.enrollment_rows or 0, payload.quarantined or 0, landing.emptied(one))
-        for one in published
-    }
+    return {one.snapshot_id: landing.emptied(one) for one in published}
 
 
 def _judge(
-    limits: Limits,
-    comparisons: Sequence[Comparison],
-    facts: Mapping[int, Facts],
-    landing: Landing | None = None,
+    limits: Limits, comparisons: Comparisons, emptied: Emptied, landing: Landing | None = None
 ) -> Verdict | None:
     """The gate's verdict on a staged snapshot. None if there is nothing to compare with.
 
@@ -103,12 +97,10 @@ def _judge(
     """
     verdict = None
     for published, measured in comparisons:
-        known = facts.get(published.snapshot_id)
-        if known is None:
+        if published.snapshot_id not in emptied:
             raise _overtaken()
-        if landing is not None and time_matters(limits, measured):
-            known = replace(known, statuses_by_time=landing.statuses_by_time(published))
-        found = judge(limits, measured, known)
+        staying = landing.staying(published) if landing and time_matters(limits, measured) else None
+        found = judge(limits, measured, emptied=emptied[published.snapshot_id], staying=staying)
         verdict = verdict.along_with(found, published.snapshot_date) if verdict else found
     return verdict
 

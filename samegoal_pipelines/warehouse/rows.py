@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from samegoal_pipelines.tables.declaration import Table
 from samegoal_pipelines.tables.history import HISTORIES, History
-from samegoal_pipelines.transforms.snapshot import SnapshotPayload, SnapshotTables
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.warehouse.errors import UnfitSnapshotError
 from samegoal_pipelines.warehouse.hashing import Hashes, content_hash, row_hashes
 
@@ -52,10 +52,10 @@ class Content:
 
 
 def content_of(payload: SnapshotPayload) -> Content:
-    """The rows of a snapshot, hashed before the district is locked. Raises `UnfitSnapshotError`."""
+    """The rows of a validated snapshot, hashed before the district is locked. Raises `UnfitSnapshotError`."""
     frames = payload.published().values()
     all_rows = status, students, parents = [rows_of(*pair) for pair in zip(frames, HISTORIES, strict=True)]
-    carried_over = np.array(sorted(map(int, payload.tables.carried_over)), dtype=np.int64)
+    carried_over = np.array(sorted(payload.carried_over), dtype=np.int64)
     if not np.array_equal(status.keys[0], students.keys[0]):
         strangers = len(np.setxor1d(status.keys[0], students.keys[0]))
         raise UnfitSnapshotError(f"students with a status or demographics, but not both: {strangers:,}")
@@ -87,9 +87,9 @@ class Contents:
             positions[fresh] = np.arange(pooled, pooled + len(fresh))
             self._pools[n].append(rows.table.take(pa.array(fresh)))
             chosen.append(positions)
-        bare = SnapshotTables(*(frame.iloc[:0] for frame in content.payload.tables[:3]))
+        bare = {name: frame.iloc[:0] for name, frame in content.payload.published().items()}
         small = content.with_tables([rows.table.slice(0, 0) for rows in content.all_rows])
-        self._nights.append((replace(small, payload=content.payload._replace(tables=bare)), chosen))
+        self._nights.append((replace(small, payload=content.payload._replace(**bare)), chosen))
 
     def __iter__(self) -> Iterator[Content]:
         pools = [pa.concat_tables(pool).combine_chunks() for pool in self._pools if pool]
@@ -120,22 +120,12 @@ def _as_one_number(new: tuple[Keys, ...], old: tuple[Keys, ...]) -> tuple[Keys, 
 
 
 def rows_of(frame: pd.DataFrame, history: History) -> Rows:
-    """The frame's rows, converted for the table. Raises `UnfitSnapshotError`, without a value."""
-    name = history.declared.name
-    if set(frame.columns) != set(history.columns):
-        given, wanted = set(map(str, frame.columns)), set(history.columns)
-        missing, unknown = (", ".join(sorted(one)) or "none" for one in (wanted - given, given - wanted))
-        raise UnfitSnapshotError(f"{name}: columns missing: {missing}; columns unknown: {unknown}")
+    """The rows of a frame that matches its declaration, in key order."""
     table = typed(frame, history.declared)
-    for declared, column in zip(history.declared.columns, table.columns, strict=True):
-        if declared.required and column.null_count:
-            raise UnfitSnapshotError(f"{name}.{declared.name}: rows without a value: {column.null_count:,}")
-    keys = _keys(table, history)
-    if not _ascending(keys):
-        table = table.take(pa.array(np.lexsort(keys[::-1])))
-        keys = _keys(table, history)
-        if not _ascending(keys):
-            raise UnfitSnapshotError(f"{name}: rows with the same {' and '.join(history.key)}")
+    order = np.lexsort([table.column(key).to_numpy() for key in reversed(history.key)])
+    if (np.diff(order) != 1).any():
+        table = table.take(pa.array(order))
+    keys = tuple(table.column(key).to_numpy() for key in history.key)
     return Rows(history, table, keys, row_hashes(table))
 
 
@@ -149,17 +139,3 @@ def typed(frame: pd.DataFrame, declared: Table) -> pa.Table:
         except (pa.ArrowException, TypeError, ValueError, OverflowError):  # their messages quote values
             raise UnfitSnapshotError(f"{declared.name}.{name}: not all values are of type {wanted}") from None
     return pa.table(columns)
-
-
-def _keys(table: pa.Table, history: History) -> tuple[Keys, ...]:
-    return tuple(table.column(key).to_numpy() for key in history.key)
-
-
-def _ascending(keys: tuple[Keys, ...]) -> bool:
-    """Whether each key is greater than the one before it."""
-    greater = np.zeros(max(len(keys[0]) - 1, 0), dtype=bool)
-    equal = ~greater
-    for key in keys:
-        greater |= equal & (key[1:] > key[:-1])
-        equal &= key[1:] == key[:-1]
-    return bool(greater.all())

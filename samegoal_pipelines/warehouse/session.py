@@ -1,8 +1,8 @@
 """A publishing session: one transaction that locks the district until it commits.
 
     with session(engine, run) as s:
-        comparisons = s.stage(content_of(payload))
-        verdict = judge(limits, comparisons[0].measured, facts)
+        ((published, measured),) = s.stage(content_of(payload))
+        verdict = judge(limits, measured)
         s.publish()          # or s.hold(verdict)
 
 A session without `publish` or `hold` changes nothing, which makes it a dry run. Readers see all of a snapshot
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -24,7 +24,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from samegoal_pipelines.errors import SYNC, Kind
 from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables.history import STATUS
-from samegoal_pipelines.tables.vocabulary import NO_ROWS, STATUSES
+from samegoal_pipelines.tables.vocabulary import ACTIVE, NO_ROWS, STATUSES
 from samegoal_pipelines.tables.warehouse import districts, student_changes
 from samegoal_pipelines.transforms.gate import Measured, Verdict
 from samegoal_pipelines.warehouse import diff
@@ -32,7 +32,7 @@ from samegoal_pipelines.warehouse.engine import as_writer, lock
 from samegoal_pipelines.warehouse.erase import find_erased
 from samegoal_pipelines.warehouse.errors import LateRunError
 from samegoal_pipelines.warehouse.gate_metrics import Shown, changes_between, measure, shown
-from samegoal_pipelines.warehouse.rows import Content
+from samegoal_pipelines.warehouse.rows import Content, Keys
 from samegoal_pipelines.warehouse.snapshots import (
     Counts,
     RunIdentity,
@@ -44,16 +44,10 @@ from samegoal_pipelines.warehouse.snapshots import (
     record_published,
     was_erased,
 )
-from samegoal_pipelines.warehouse.withholding import hide_withheld
+from samegoal_pipelines.warehouse.withholding import Hidden, hide_withheld
 
-_ACTIVE = ("ENROLLED", "PRE-ENROLLED")
-
-
-class Comparison(NamedTuple):
-    """A published snapshot, and how the staged one differs from it."""
-
-    published: Snapshot
-    measured: Measured
+Comparisons = list[tuple[Snapshot, Measured]]
+"""Published snapshots, and how the staged one differs from each."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +118,7 @@ class Session:
         """The driver's cursor."""
         return self.connection.connection.cursor()
 
-    def stage(self, content: Content, *, measured: bool = True, listed: bool = False) -> list[Comparison]:
+    def stage(self, content: Content, *, measured: bool = True, listed: bool = False) -> Comparisons:
         """Compare a snapshot with what is published, and prepare to write what differs.
 
         Args:
@@ -147,29 +141,26 @@ class Session:
         self._staged = diff.stage(self.cursor, content, run.district_id, run.night)
         if listed:
             self.changes = self._list_changes()
-        comparisons = [self._compare(one) for one in against[:1]]
+        comparisons = [(one, self._measure(one)) for one in against[:1]]
         if now is not None and now.snapshot_date == run.night:
             self._before = shown(self.cursor, run.district_id)
             diff.discard(self.cursor)
             diff.undo(self.cursor, run.district_id, run.night)
             self._staged = diff.stage(self.cursor, content, run.district_id, run.night)
-            comparisons += [self._compare(one) for one in against[1:]]
+            comparisons += [(one, self._measure(one)) for one in against[1:]]
         return comparisons
 
-    def _compare(self, published: Snapshot) -> Comparison:
-        return Comparison(published, measure(self.cursor, self._staged, self.content, published))
+    def _measure(self, published: Snapshot) -> Measured:
+        return measure(self.cursor, self._staged, self.content, published)
 
     def _list_changes(self) -> list[StudentChange]:
-        rows = diff.list_changes(self.cursor, self._staged, self.run.district_id)
         why = self.content.payload.why_absent()
-        changes = (StudentChange(*row) for row in rows)
-        return sorted(
-            (
-                replace(one, why=why.get(one.student_id, NO_ROWS)) if one.change == "removed" else one
-                for one in changes
-            ),
-            key=lambda one: (one.student_number or "", one.student_id),
+        changes = (StudentChange(*row) for row in diff.list_changes(self.cursor, self.run.district_id))
+        explained = (
+            replace(one, why=why.get(one.student_id, NO_ROWS)) if one.change == "removed" else one
+            for one in changes
         )
+        return sorted(explained, key=lambda one: (one.student_number or "", one.student_id))
 
     def publish(self, dropped_by_time: int | None = None) -> Snapshot:
         """Make the staged snapshot what SameGoal reads, and record it.
@@ -182,11 +173,8 @@ class Session:
         counts = self.preview()
         if self._same is None:
             self._savepoint.commit()
-        else:
-            dropped_by_time = (
-                self._same.dropped_by_time if self._same.snapshot_date == self.run.night else None
-            )
-            counts = self._hide(counts, self.content, self.run.night)
+        elif self._same.snapshot_date == self.run.night:
+            dropped_by_time = self._same.dropped_by_time
         facts = facts_of(self.content, counts, dropped_by_time)
         recorded = record_published(self.connection, self.run, facts)
         self.written = True
@@ -197,13 +185,12 @@ class Session:
 
         Newly withheld contacts are still removed from the published rows.
         """
-        payload, now = self.content.payload, self.now
+        now = self.now
         if now is None:
             raise RuntimeError("the first snapshot of a district is never held")
         counts = self.preview()
         self._savepoint.rollback()
-        withheld = payload.restricted, payload.confidential
-        hidden = hide_withheld(self.connection, *withheld, now.district_id, now.snapshot_date)
+        hidden = self._hide_withheld(self.content, now.snapshot_date)
         record_hidden(self.connection, now, hidden.students, hidden.rows)
         reasons = list(verdict.reasons)
         if hidden.parents:
@@ -223,10 +210,11 @@ class Session:
 
     def preview(self) -> Counts:
         """The counts that publishing produces. What this writes is rolled back with the session."""
-        if self._same and self._same.snapshot_date == self.run.night:
-            return self._same.counts
         if self._same:
-            return replace(self._same.counts, added=0, changed=0, removed=0, dropped=0)
+            counts = self._same.counts
+            if self._same.snapshot_date != self.run.night:
+                counts = replace(counts, added=0, changed=0, removed=0, dropped=0)
+            return self._hide(counts, self.content, self.run.night)
         counts = self.write(self.content, self._staged, self.run.night)
         if self._before is None:
             return counts
@@ -241,15 +229,16 @@ class Session:
         """Remove what is withheld tonight from the rows of carried-over students."""
         if not len(content.carried_over):
             return counts
-        withheld = content.payload.restricted, content.payload.confidential
-        among = content.carried_over
-        hidden = hide_withheld(self.connection, *withheld, self.run.district_id, night, among=among)
+        hidden = self._hide_withheld(content, night, content.carried_over)
         return replace(counts, changed=counts.changed + hidden.students)
+
+    def _hide_withheld(self, content: Content, night: date, among: Keys | None = None) -> Hidden:
+        withheld = content.payload.restricted, content.payload.confidential
+        return hide_withheld(self.connection, *withheld, self.run.district_id, night, among=among)
 
     def refuse_outdated(self, content: Content) -> None:
         """Refuse contacts that the district now withholds, and rows of a student who has been erased."""
-        shows = content.payload.shows
-        names = [name for name, is_shown in asdict(shows).items() if is_shown] if shows else []
+        names = [name for name, is_shown in asdict(content.payload.shows).items() if is_shown]
         withheld = sa.select(sa.or_(sa.false(), *(~districts.c[name] for name in names)))
         if names and self.connection.scalar(withheld.where(districts.c.district_id == self.run.district_id)):
             raise LateRunError(
@@ -314,8 +303,8 @@ def _count(connection: sa.Connection, content: Content, district_id: str, night:
             .group_by(status.status)
         )
         having.update({value: count for value, count in connection.execute(current)})
-    is_active = sa.func.coalesce(changed.new_status, "").in_(_ACTIVE)
-    dropped = sa.func.count().filter(changed.old_status.in_(_ACTIVE), ~is_active)
+    is_active = sa.func.coalesce(changed.new_status, "").in_(ACTIVE)
+    dropped = sa.func.count().filter(changed.old_status.in_(ACTIVE), ~is_active)
     tonight = (
         sa.select(changed.change, sa.func.count(), dropped)
         .where(changed.district_id == district_id, changed.snapshot_date == night)

@@ -133,17 +133,18 @@ class Snapshot:
         return facts | {"next_step": self.to_do}
 
 
+_FIELDS = [field.name for field in fields(Snapshot)]
+
+
 def labeled_columns(columns: sa.ColumnCollection[str, Any], prefix: str) -> list[sa.Label[Any]]:
     """The columns of `snapshots` or of a query on it that make a record, to select beside others."""
-    names = [field.name for field in fields(Snapshot)]
-    return [columns["held_reason" if n == "reason" else n].label(f"{prefix}{n}") for n in names]
+    return [columns["held_reason" if n == "reason" else n].label(f"{prefix}{n}") for n in _FIELDS]
 
 
-def labeled_snapshot(row: sa.RowMapping, prefix: str = "") -> Snapshot | None:
+def labeled_snapshot(row: sa.RowMapping, prefix: str) -> Snapshot | None:
     """The record in a row that `labeled_columns` selected; None where an outer join found none."""
-    if row[f"{prefix}snapshot_id"] is None:
-        return None
-    return Snapshot(**{field.name: row[f"{prefix}{field.name}"] for field in fields(Snapshot)})
+    found = {name: row[f"{prefix}{name}"] for name in _FIELDS}
+    return None if found["snapshot_id"] is None else Snapshot(**found)
 
 
 _COLUMNS = {column.name: column for column in labeled_columns(snapshots.c, "")}
@@ -165,8 +166,7 @@ def find_all(
 
 
 def _snapshots(rows: sa.Result[Any]) -> list[Snapshot]:
-    found = (labeled_snapshot(row) for row in rows.mappings())
-    return [one for one in found if one is not None]
+    return [Snapshot(**row) for row in rows.mappings()]
 
 
 def find_first(
@@ -232,42 +232,38 @@ def find_attempt(engine: sa.Engine, run_id: str) -> Snapshot | None:
     return _first(engine, snapshots.c.run_id == run_id)
 
 
-def last_attempts(engine: sa.Engine, district_id: str | None = None, limit: int = 100) -> list[Snapshot]:
-    """The latest attempts of one district or of all, newest first."""
-    whose = sa.true() if district_id is None else snapshots.c.district_id == district_id
+def last_attempts(engine: sa.Engine, district_id: str, limit: int = 100) -> list[Snapshot]:
+    """The latest attempts of a district, newest first."""
     with as_operator(engine, "looking up snapshots") as connection:
-        return find_all(connection, whose, order=(snapshots.c.snapshot_id.desc(),), limit=limit)
+        order = (snapshots.c.snapshot_id.desc(),)
+        return find_all(connection, snapshots.c.district_id == district_id, order=order, limit=limit)
 
 
 def last_published(engine: sa.Engine, district_id: str, on: date | None = None) -> Snapshot | None:
     """A district's last published snapshot, optionally up to a date."""
-    return _first(engine, of_district(district_id, "published") & _up_to(on))
+    by_then = snapshots.c.snapshot_date <= (on or date.max)
+    return _first(engine, of_district(district_id, "published"), by_then)
 
 
 def first_published_night(engine: sa.Engine, district_id: str) -> date | None:
     """The district's first published night."""
-    first = _first(engine, of_district(district_id, "published"), (snapshots.c.snapshot_date,))
+    first = _first(engine, of_district(district_id, "published"), order=(snapshots.c.snapshot_date,))
     return first.snapshot_date if first else None
 
 
-def unpublished_since(engine: sa.Engine, snapshot: Snapshot, up_to: date | None = None) -> Snapshot | None:
+def unpublished_since(engine: sa.Engine, snapshot: Snapshot, up_to: date) -> Snapshot | None:
     """The last held or failed attempt after this snapshot, for a night up to a date."""
-    later = sa.tuple_(snapshots.c.snapshot_date, snapshots.c.snapshot_id) > sa.tuple_(
-        sa.literal(snapshot.snapshot_date), sa.literal(snapshot.snapshot_id)
-    )
-    where = of_district(snapshot.district_id, "held", "failed") & later & _up_to(up_to)
-    return _first(engine, where, (snapshots.c.snapshot_id.desc(),))
-
-
-def _up_to(night: date | None) -> sa.ColumnElement[bool]:
-    return sa.true() if night is None else snapshots.c.snapshot_date <= night
+    place = snapshots.c.snapshot_date, snapshots.c.snapshot_id
+    later = sa.tuple_(*place) > (snapshot.snapshot_date, snapshot.snapshot_id)
+    where = of_district(snapshot.district_id, "held", "failed"), later, place[0] <= up_to
+    return _first(engine, *where, order=(snapshots.c.snapshot_id.desc(),))
 
 
 def _first(
-    engine: sa.Engine, where: sa.ColumnElement[bool], order: Sequence[Any] = _NEWEST
+    engine: sa.Engine, *where: sa.ColumnElement[bool], order: Sequence[Any] = _NEWEST
 ) -> Snapshot | None:
     with as_operator(engine, "looking up snapshots") as connection:
-        return find_first(connection, where, order=order)
+        return find_first(connection, *where, order=order)
 
 
 # -- recording --

@@ -27,7 +27,6 @@ from samegoal_pipelines_tests.mass_changes import (
 )
 from samegoal_pipelines_tests.pipeline import failure
 
-DAY_AFTER = date(2026, 10, 14)
 WITHDRAWN = range(1, 40)
 
 
@@ -43,6 +42,7 @@ def held(pipeline, good_night, monkeypatch, prepared):
         (cecs,) = {row["WithdrawalCodeID"] for row in made.rows(ENTRIES)} - {None}
         change(made, WITHDRAWN, EndDate="2026-10-09")
         change(made, {300}, WithdrawalCodeID=cecs)
+        change(made, {210}, WithdrawalCodeID=424242)  # unreadable: carried over
         night = pipeline.run(today=TOMORROW)
         assert night.held, night.reason
         return made, night
@@ -84,6 +84,7 @@ def test_a_release_publishes_exactly_what_was_held_although_qmlativ_has_changed_
     statuses = pipeline.statuses()
     assert {student for student, (status, _) in statuses.items() if status == "INACTIVE"} == {*WITHDRAWN}
     assert set(statuses) == set(range(1, 300))
+    assert (night.carried_over, statuses[210]) == (1, ("ENROLLED", "current_enrollment"))
     names = {name for (name,) in pipeline.rows("select last_name from samegoal.student_demographics")}
     assert len(names) > 200
     assert "Renamed-Since" not in names
@@ -99,11 +100,6 @@ def test_a_release_is_on_record_and_turns_the_check_green(pipeline, held):
 
     night = pipeline.release(today=TOMORROW, why="the campus has closed")
 
-    assert pipeline.rows(
-        "select released_by, reason, r.snapshot_date, h.run_id, p.run_id from samegoal.releases r "
-        "join samegoal.snapshots h on h.snapshot_id = r.held_snapshot_id "
-        "join samegoal.snapshots p on p.snapshot_id = r.published_snapshot_id"
-    ) == [("Dana Data", "the campus has closed", TOMORROW, attempt.run_id, night.run_id)]
     *_, (red_run, red), (green_run, green) = gate_checks()
     assert (red_run, red.passed) == (attempt.run_id, False)
     assert (green_run, green.passed) == (night.run_id, True)
@@ -115,19 +111,6 @@ def test_a_release_is_on_record_and_turns_the_check_green(pipeline, held):
     assert (facts["students changed"], facts["snapshot date"]) == (39, "2026-10-13")
     statuses = {record.data["status"]: record.data["students"] for record in facts["statuses"].records}
     assert (statuses["INACTIVE"], statuses["all students"]) == ("39", "299")
-
-
-def test_a_release_does_not_outlive_its_night(pipeline, held):
-    made, _ = held
-    assert pipeline.release(today=TOMORROW).published
-    change(made, range(101, 140), EndDate="2026-10-12")
-
-    again = pipeline.run(today=DAY_AFTER)
-
-    assert again.held, again.reason
-    refused(pipeline, TOMORROW, "2026-10-14", "does not outlive its night")
-    assert pipeline.release(today=DAY_AFTER).published
-    assert pipeline.rows("select count(*) from samegoal.releases") == [(2,)]
 
 
 def test_a_release_wants_a_reason_and_in_the_ui_may_name_its_night_and_who_releases_it(pipeline, held):
@@ -217,15 +200,3 @@ def test_contacts_that_were_set_to_be_withheld_since_are_not_released(pipeline, 
 
     registry.set("grand-bend", show_confidential_phones=True)
     assert pipeline.release(today=TOMORROW).published
-
-
-def test_students_who_could_not_be_read_are_kept_by_a_release_as_well(pipeline, held):
-    made, _ = held
-    change(made, {200}, WithdrawalCodeID=424242)
-    assert pipeline.run(today=TOMORROW).held
-
-    night = pipeline.release(today=TOMORROW)
-
-    assert night.published, night.reason
-    assert night.carried_over == 1
-    assert pipeline.statuses()[200] == ("ENROLLED", "current_enrollment")

@@ -52,10 +52,7 @@ def publish_computed(pipeline, district_id: str, landed: Any, night: date, start
         pipeline.deployment.warehouse,
         district_id=district_id,
         snapshot_date=night,
-        snapshot=computed.tables,
-        restricted=computed.restricted,
-        confidential=computed.confidential,
-        absent=computed.absent,
+        snapshot=computed,
         run_id=f"computed at once {night}",
         started_at=started_at,
     )

@@ -18,6 +18,7 @@ from samegoal_pipelines.reporting.forecast import Ahead, first_hold, look_ahead
 from samegoal_pipelines.reporting.nightly_status import read_board
 from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.transforms.forecast import Flip
+from samegoal_pipelines.transforms.gate import Students
 from samegoal_pipelines.transforms.snapshot import statuses_of
 from samegoal_pipelines.warehouse.snapshots import Snapshot
 from samegoal_pipelines_tests.reporting.factories import attempt, land, register
@@ -72,12 +73,12 @@ class District:
             run_id=run_id,
             started_at=began,
             landed_run_id=run_id,
-            gate=Gate(Limits(**self.limits), 0, 0, lambda published: self._by_time(night, published)),
+            gate=Gate(Limits(**self.limits), lambda published: self._staying(night, published)),
         )
 
-    def _by_time(self, tonight: date, published: Snapshot) -> pd.DataFrame | None:
+    def _staying(self, tonight: date, published: Snapshot) -> Students | None:
         landing = RunLanding(self.landing, "grand-bend", tonight, "tonight", datetime.now(UTC))
-        return LandedEvidence(landing, payload=None, reads=[pd.DataFrame()]).statuses_by_time(published)
+        return LandedEvidence(landing, reads=[pd.DataFrame()]).staying(published)
 
     def look_ahead(self, night: date) -> Ahead:
         now = datetime.combine(night, time(15), UTC)

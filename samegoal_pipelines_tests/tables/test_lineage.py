@@ -100,8 +100,7 @@ def published(landed: Raw) -> Views:
 def publish(raw: Raw) -> Views:
     """The views' columns from the raw frames, each indexed by its key."""
     assets = (raw["raw_enrollments"], raw["raw_students"], raw["raw_parents"])
-    tables = compute_night(*assets, TODAY, withholding=Withholding()).tables
-    frames = (tables.status, tables.students, tables.parents)
+    frames = compute_night(*assets, TODAY, withholding=Withholding()).published().values()
     return {
         view: frame.set_index(list(history.key), drop=False).sort_index()
         for (view, history), frame in zip(BY_VIEW.items(), frames, strict=True)

@@ -51,7 +51,7 @@ def test_students_agree_in_all_tables_and_whoever_has_no_row_is_carried_over_or_
 
     for frame in computed.published().values():
         assert frame[["student_id", "student_number"]].values.tolist() == [[1, "00123"]]
-    assert computed.tables.carried_over == {2, 5}, "in doubt, or without a record"
+    assert computed.carried_over == {2, 5}, "in doubt, or without a record"
     assert list(computed.confidential["digits"].unique()) == ["5125550110", "5125550111"]
     assert (computed.enrollment_rows, computed.quarantined) == (5, 1)
     assert computed.absent.to_dict("list") == {

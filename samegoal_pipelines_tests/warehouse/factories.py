@@ -1,11 +1,13 @@
 """Small snapshots for the warehouse's tests: a few literal students, made into the frames of `publish`."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import sqlalchemy as sa
@@ -15,10 +17,11 @@ from samegoal_pipelines.tables.enrollments import ABSENT_STUDENTS
 from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS
 from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.tables.people import CONFIDENTIAL_PHONES, RESTRICTED_PAIRS
+from samegoal_pipelines.tables.vocabulary import ACTIVE
 from samegoal_pipelines.tables.warehouse import metadata, registrar_worklist
 from samegoal_pipelines.transforms.columns import frame_from
-from samegoal_pipelines.transforms.gate import Verdict
-from samegoal_pipelines.transforms.snapshot import SnapshotPayload, SnapshotTables
+from samegoal_pipelines.transforms.gate import Students, Verdict
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.warehouse.publishing import find_held, publish_or_hold, release
 from samegoal_pipelines.warehouse.rows import content_of
 from samegoal_pipelines.warehouse.session import session
@@ -40,11 +43,9 @@ class Gate:
     """The gate's limits, and what the landing would say (`warehouse.publishing.Landing`)."""
 
     limits: Limits
-    enrollment_rows: int = 0
-    quarantined: int = 0
-    statuses_by_time: Callable[[Snapshot], pd.DataFrame | None] = lambda _: None
+    staying: Callable[[Snapshot], Students | None] = lambda _: None
     emptied: Callable[[Snapshot], Mapping[str, int]] = lambda _: {}
-    land_held: Callable[[], None] = lambda: None
+    land_held: Callable[[SnapshotPayload], None] = lambda _: None
 
 
 def publish(
@@ -52,7 +53,7 @@ def publish(
     *,
     district_id: str,
     snapshot_date: date,
-    snapshot: SnapshotTables,
+    snapshot: SnapshotPayload,
     run_id: str,
     started_at: datetime,
     landed_run_id: str | None = None,
@@ -61,18 +62,17 @@ def publish(
 ) -> Tried:
     """One run's session, as the asset `published_snapshot` has it. Without a gate, nothing is held."""
     run = RunIdentity(district_id, snapshot_date, run_id, started_at, landed_run_id)
+    content = content_of(snapshot._replace(**further))
     if gate is None:
         with session(engine, run) as s:
-            s.stage(content_of(SnapshotPayload(snapshot, **further)), measured=False)
+            s.stage(content, measured=False)
             return Tried(**vars(s.publish()))
-    read: dict[str, Any] = {"enrollment_rows": gate.enrollment_rows, "quarantined": gate.quarantined}
-    content = content_of(SnapshotPayload(snapshot, **read, **further))
     recorded, verdict = publish_or_hold(engine, run, content, gate.limits, gate)
     return Tried(**vars(recorded), verdict=verdict)
 
 
 def release_night(
-    engine: sa.Engine, held: Snapshot | int, what: SnapshotTables, run_id: str | None = None, **further: Any
+    engine: sa.Engine, held: Snapshot | int, what: SnapshotPayload, run_id: str | None = None, **further: Any
 ) -> Snapshot:
     """A release of what was held, or is held of so many days after the first night."""
     if isinstance(held, int):
@@ -82,7 +82,7 @@ def release_night(
         held.district_id, held.snapshot_date, run_id or f"release-{number}", began, held.landed_run_id
     )
     read: dict[str, Any] = {"enrollment_rows": held.enrollment_rows, "quarantined": held.quarantined}
-    content = content_of(SnapshotPayload(what, **read, notes=tuple(held.notes), **further))
+    content = content_of(what._replace(**read, notes=tuple(held.notes), **further))
     return release(engine, run, content, released_by="mvega", reason="the school has closed")
 
 
@@ -105,7 +105,7 @@ def student(student_id: int, **facts: Any) -> dict[str, Any]:
     return {"student_id": student_id, "student_number": f"{student_id:05}", "status": "ENROLLED", **facts}
 
 
-def snapshot(*students: Mapping[str, Any], carried_over: frozenset[int] = frozenset()) -> SnapshotTables:
+def snapshot(*students: Mapping[str, Any], carried_over: frozenset[int] = frozenset()) -> SnapshotPayload:
     """The frames of these students."""
     parents = [
         {
@@ -122,17 +122,17 @@ def snapshot(*students: Mapping[str, Any], carried_over: frozenset[int] = frozen
     status = [{"enrollment_id": one["student_id"], **decided, **one} for one in students]
     written = (STATUS, status), (STUDENTS, students), (PARENTS, parents)
     frames = [frame_from(rows, history.declared.arrow_types) for history, rows in written]
-    return SnapshotTables(frames[0], frames[1], frames[2], carried_over)
+    return SnapshotPayload(frames[0], frames[1], frames[2], carried_over)
 
 
-def publish_night(engine: sa.Engine, night: int, what: SnapshotTables, **further: Any) -> Tried:
+def publish_night(engine: sa.Engine, night: int, what: SnapshotPayload, **further: Any) -> Tried:
     """Publish as of so many days after the first night; each call is a run, begun after the last."""
     published = try_night(engine, night, what, **further)
     assert published.published, published.reason
     return published
 
 
-def hold_night(engine: sa.Engine, night: int, what: SnapshotTables, gate: Gate, **further: Any) -> Tried:
+def hold_night(engine: sa.Engine, night: int, what: SnapshotPayload, gate: Gate, **further: Any) -> Tried:
     """The same of a snapshot that the gate is to hold."""
     held = try_night(engine, night, what, gate=gate, **further)
     assert held.held
@@ -142,7 +142,7 @@ def hold_night(engine: sa.Engine, night: int, what: SnapshotTables, gate: Gate, 
 def try_night(
     engine: sa.Engine,
     night: int,
-    what: SnapshotTables,
+    what: SnapshotPayload,
     *,
     district_id: str = "grand-bend",
     run_id: str | None = None,
@@ -164,18 +164,15 @@ def try_night(
 
 def next_run() -> tuple[int, datetime]:
     """The number of a new run, and when it began: after the last one."""
-    global _runs
-    _runs += 1
-    return _runs, STARTED + timedelta(seconds=_runs)
+    number = next(_runs)
+    return number, STARTED + timedelta(seconds=number)
 
 
-_runs = 0
+_runs = itertools.count(1)
 
 
 def gate_of(
     *,
-    enrollment_rows: int = 0,
-    quarantined: int = 0,
     by_time: Mapping[int, str | None] | None = None,
     asked: list[Snapshot] | None = None,
     **limits: float,
@@ -187,17 +184,14 @@ def gate_of(
         asked: is told of what night that was asked.
     """
 
-    def statuses_by_time(published: Snapshot) -> pd.DataFrame | None:
+    def staying(published: Snapshot) -> Students | None:
         if asked is not None:
             asked.append(published)
-        return None if by_time is None else statuses(by_time)
+        if by_time is None:
+            return None
+        return np.array([n for n, status in by_time.items() if status in (None, *ACTIVE)], dtype=np.int64)
 
-    return Gate(Limits(**limits), enrollment_rows, quarantined, statuses_by_time)
-
-
-def statuses(by_student: Mapping[int, str | None]) -> pd.DataFrame:
-    """What the gate is told of passing time: student → status; None: in doubt."""
-    return frame_of({"student_id": pa.int64(), "status": pa.string()}, by_student.items())
+    return Gate(Limits(**limits), staying)
 
 
 def absences(why: Mapping[int, str]) -> pd.DataFrame:

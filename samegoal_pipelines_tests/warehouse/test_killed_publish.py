@@ -20,7 +20,7 @@ import psycopg2.extensions
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.transforms.snapshot import SnapshotTables
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.errors import LateRunError, WarehouseError
 from samegoal_pipelines_tests.forking import forking
@@ -35,7 +35,7 @@ EVERYBODY = 100
 Contents = dict[str, tuple[int, int]]
 
 
-def content(number: int) -> SnapshotTables:
+def content(number: int) -> SnapshotPayload:
     """Students of whom a few come, go and change from one number to the next; some are unreadable."""
     everybody = []
     for n in range(1, EVERYBODY):

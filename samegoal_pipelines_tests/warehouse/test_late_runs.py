@@ -1,20 +1,18 @@
 """Runs that come late, or two at once: who may publish, and who is told what."""
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.warehouse import diff
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.engine import as_writer, take_role
 from samegoal_pipelines.warehouse.errors import LateRunError, SnapshotInProgressError
 from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines.warehouse.snapshots import last_attempts
 from samegoal_pipelines_tests.reporting.factories import register
 from samegoal_pipelines_tests.warehouse.factories import (
     STARTED,
+    attempts,
     every_byte,
     fail_night,
     publish_night,
@@ -50,27 +48,6 @@ def test_a_run_that_was_overtaken_cannot_publish(warehouse):
     with pytest.raises(LateRunError, match="run second, which began later, has published the night 2026-09"):
         publish_night(warehouse, 0, snapshot(BEN), started_at=STARTED)
     assert published_students(warehouse) == [(1,)]
-
-
-def test_a_second_writer_waits_and_then_says_so(warehouse, monkeypatch):
-    entered, leave = threading.Event(), threading.Event()
-
-    def hang(*_: object) -> None:
-        entered.set()
-        assert leave.wait(120)
-
-    with monkeypatch.context() as hanging:
-        hanging.setattr(diff, "write", hang)
-        first = threading.Thread(target=publish_night, args=(warehouse, 0, snapshot(ANA)))
-        first.start()
-        assert entered.wait(120)
-    with monkeypatch.context() as impatient:
-        impatient.setattr(warehouse_engine, "LOCK_SECONDS", 1)
-        with pytest.raises(SnapshotInProgressError, match=r"another run has been publishing .* for 1 s"):
-            publish_night(warehouse, 0, snapshot(BEN))
-    publish_night(warehouse, 0, snapshot(BEN), district_id="riverside")  # not in anybody's way
-    leave.set()
-    first.join()
 
 
 def test_the_lock_is_let_go_with_the_transaction_or_the_connection_and_limits_nothing_else(
@@ -119,9 +96,7 @@ def test_a_reader_holds_up_no_publication(warehouse, monkeypatch):
 def test_the_same_run_may_publish_again_after_an_unknown_commit(warehouse):
     publish_night(warehouse, 0, snapshot(ANA), run_id="one")
     publish_night(warehouse, 0, snapshot(ANA, BEN), run_id="one")
-    assert [(a.run_id, a.state, a.students) for a in last_attempts(warehouse, "grand-bend")] == [
-        ("one", "published", 2)
-    ]
+    assert attempts(warehouse, "run_id", "state", "students") == [("one", "published", 2)]
 
 
 def erase(engine: sa.Engine, moment: str) -> None:
@@ -146,7 +121,7 @@ def test_a_run_that_outlived_the_erasure_of_its_district_leaves_nothing(warehous
             publish_night(warehouse, 0, snapshot(ANA))
         fail_night(warehouse, 0, "publishing: the district was erased", run_id="late")
         assert every_byte(warehouse) == before
-        assert last_attempts(warehouse) == []
+        assert attempts(warehouse, "run_id") == []
 
 
 def test_a_district_that_was_registered_again_after_its_erasure_is_published(warehouse):

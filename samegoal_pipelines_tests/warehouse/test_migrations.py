@@ -186,7 +186,7 @@ def test_a_login_that_is_no_superuser_migrates_and_publishes(customer, kind):
     for district in ("grand-bend", "riverside"):
         publish_night(warehouse, 0, snapshot(student(1), student(2)), district_id=district)
         assert publish_night(warehouse, 1, snapshot(student(1)), district_id=district).removed == 1
-    assert {attempt.district_id for attempt in last_attempts(warehouse)} == {"grand-bend", "riverside"}
+        assert len(last_attempts(warehouse, district)) == 2
     assert seen_by(warehouse, Role.OPERATOR) == [("grand-bend", 1), ("riverside", 1)]
     if len(LOGINS[kind]) == 1:  # whoever makes the roles may take on the reader as well
         assert seen_by(warehouse, Role.READER) == []

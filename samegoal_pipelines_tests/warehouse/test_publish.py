@@ -2,11 +2,9 @@
 
 from datetime import timedelta
 
-import pandas as pd
 import pytest
 
 from samegoal_pipelines.tables.catalog import VIEW_COLUMNS
-from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.warehouse.errors import UnfitSnapshotError, WarehouseError
 from samegoal_pipelines.warehouse.rows import content_of
 from samegoal_pipelines.warehouse.snapshots import find_attempt
@@ -99,16 +97,11 @@ def test_details_hold_the_parents_in_order_of_rank(warehouse):
     assert (found[1][0]["first_name"], found[1][0]["email"]) == ("Bo", None)
 
 
-TWICE = pd.concat([snapshot(ANA, BEN).status] * 2)
 BROKEN = [
-    (lambda it: {"status": it.status.drop(columns="reason")}, "status: columns missing: reason; columns unk"),
-    (lambda it: {"students": it.students.assign(ssn="1")}, "columns missing: none; columns unknown: ssn"),
-    (lambda _: {"status": TWICE}, "student_status: rows with the same student_id"),
     (lambda it: {"students": it.students.iloc[:1]}, "with a status or demographics, but not both: 1"),
     (lambda _: {"carried_over": frozenset({1})}, "students both carried over and published: 1"),
     (lambda it: {"parents": it.parents.assign(student_id=77)}, "parent rows without a student in the snap"),
     (lambda it: {"students": it.students.assign(birth_date=["2 May", None])}, "birth_date: not all values"),
-    (lambda it: {"status": it.status.assign(status=["ENROLLED", None])}, "status: rows without a value: 1"),
 ]
 
 
@@ -116,7 +109,7 @@ BROKEN = [
 def test_frames_that_do_not_fit_are_refused_without_a_value(broken, message):
     sound = snapshot(ANA, BEN)
     with pytest.raises(UnfitSnapshotError, match=message) as caught:
-        content_of(SnapshotPayload(sound._replace(**broken(sound))))
+        content_of(sound._replace(**broken(sound)))
     assert "2 May" not in str(caught.value)
 
 

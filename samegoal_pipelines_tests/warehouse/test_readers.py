@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.transforms.snapshot import SnapshotTables
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.roles import Role, role_url
 from samegoal_pipelines_tests.warehouse.factories import NIGHT, publish_night, snapshot, student
@@ -42,7 +42,7 @@ class Nights:
         self.students: dict[str, tuple[frozenset[int], frozenset[int]]] = {}
         self.published: set[tuple[date, str]] = set()
 
-    def publish(self, night: int, content: SnapshotTables) -> None:
+    def publish(self, night: int, content: SnapshotPayload) -> None:
         mark = content.status["building"].iloc[0]
         ids = frozenset(content.status["student_id"]), frozenset(content.parents["student_id"])
         self.students[mark] = ids
@@ -59,7 +59,7 @@ class Nights:
         return night
 
 
-def marked(number: int) -> SnapshotTables:
+def marked(number: int) -> SnapshotPayload:
     """Students who come and go, with the number in every row."""
     draw = random.Random(number)
     return snapshot(

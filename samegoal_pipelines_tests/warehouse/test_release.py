@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.transforms.snapshot import SnapshotTables
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import ReleaseRefusedError, SnapshotInProgressError, WarehouseError
@@ -51,14 +51,14 @@ def night(number: int) -> date:
     return NIGHT + timedelta(days=number)
 
 
-def hold(engine: sa.Engine, number: int = 1, what: SnapshotTables = TONIGHT, **further: Any) -> Snapshot:
+def hold(engine: sa.Engine, number: int = 1, what: SnapshotPayload = TONIGHT, **further: Any) -> Snapshot:
     """Hold a night, and find it as the one who releases does."""
-    hold_night(engine, number, what, gate_of(enrollment_rows=90, quarantined=0), **further)
+    hold_night(engine, number, what, gate_of(), enrollment_rows=90, **further)
     return find_held(engine, "grand-bend", night(number))
 
 
 def release_held(
-    engine: sa.Engine, held: Snapshot, what: SnapshotTables = TONIGHT, **further: Any
+    engine: sa.Engine, held: Snapshot, what: SnapshotPayload = TONIGHT, **further: Any
 ) -> Snapshot:
     return release_night(engine, held, what, restricted=RESTRICTED, absent=ABSENT, **further)
 
@@ -244,7 +244,7 @@ def test_a_hold_leaves_every_published_byte_and_counts_what_publishing_would_hav
         publish_night(warehouse, 1, snapshot(*last), district_id=district_id)
     before = every_byte(warehouse)
     facts = {"run_id": "held", "landed_run_id": "landed", "notes": ["the field is not granted"]}
-    held = hold_night(warehouse, night, tonight, gate_of(enrollment_rows=70, quarantined=1), **facts)
+    held = hold_night(warehouse, night, tonight, gate_of(), enrollment_rows=70, quarantined=1, **facts)
     after = every_byte(warehouse)
     assert len(after["snapshots"]) == len(before["snapshots"]) + 1
     assert {*before.pop("snapshots")} < {*after.pop("snapshots")}
@@ -258,22 +258,11 @@ def test_a_hold_leaves_every_published_byte_and_counts_what_publishing_would_hav
     assert attempt.notes == ["the field is not granted"]
 
 
-def test_what_is_held_is_stored_before_the_hold_is_recorded(warehouse):
-    landed: list[list[tuple]] = []
-    gate = replace(gate_of(), land_held=lambda: landed.append(attempts(warehouse, "state")))
-    publish_night(warehouse, 0, LAST)
-    publish_night(warehouse, 1, snapshot(*SCHOOL[1:]), gate=gate)
-    assert landed == []  # a night that passes lands nothing
-    hold_night(warehouse, 2, snapshot(), gate)
-    assert landed == [[("published",), ("published",)]]  # the hold is not there yet
-    assert attempts(warehouse, "state")[-1] == ("held",)
-
-
 def test_a_hold_whose_content_cannot_be_stored_leaves_nothing(warehouse):
     publish_night(warehouse, 0, LAST)
     before = every_byte(warehouse)
 
-    def disk_full() -> None:
+    def disk_full(_: object) -> None:
         raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space left"):
@@ -356,26 +345,27 @@ def test_what_a_hold_hides_beside_a_new_parent_is_still_a_change_of_parents(ware
     assert rows(warehouse, changed) == [("parents", ["parents", *HIDDEN])]
 
 
-def test_what_is_held_is_stored_while_the_district_is_not_locked(warehouse, monkeypatch):
-    """Reading and writing landed files may take minutes; nobody waits for that."""
+def test_what_is_held_is_landed_without_the_lock_and_before_the_hold_is_recorded(warehouse, monkeypatch):
+    """Landed files may take minutes, and nobody waits for that. A night that passes lands nothing."""
     monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)
-    calls: list[str] = []
+    calls: list[tuple[str, int]] = []
 
-    def lock_it(what: str, result: Any) -> Any:
+    def lock_it(what: str, result: Any = None) -> Any:
         with as_writer(warehouse, "grand-bend", "looking whether it is locked") as connection:
             warehouse_engine.lock(connection, "grand-bend")
-        calls.append(what)
+        calls.append((what, len(attempts(warehouse, "state"))))
         return result
 
     gate = replace(
         gate_of(),
         emptied=lambda _: lock_it("emptied", {}),
-        statuses_by_time=lambda _: lock_it("by time", None),
-        land_held=lambda: lock_it("stored", None),
+        staying=lambda _: lock_it("by time"),
+        land_held=lambda _: lock_it("landed"),
     )
     publish_night(warehouse, 0, LAST)
-    hold_night(warehouse, 1, snapshot(), gate)
-    assert calls == ["emptied", "by time", "stored"]
+    publish_night(warehouse, 1, snapshot(*SCHOOL[1:]), gate=gate)
+    hold_night(warehouse, 2, snapshot(), gate)
+    assert calls == [("emptied", 1), ("emptied", 2), ("by time", 2), ("landed", 2)]
 
 
 @pytest.mark.parametrize(

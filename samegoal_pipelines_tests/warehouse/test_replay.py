@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.transforms.snapshot import SnapshotPayload, SnapshotTables
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.errors import ReleaseRefusedError, SnapshotInProgressError
 from samegoal_pipelines.warehouse.publishing import find_held
@@ -44,10 +44,10 @@ COUNTS = "students, enrolled, pre_enrolled, graduated, inactive, carried_over, d
 
 
 def computed(
-    what: SnapshotTables, restricted: Sequence[tuple[int, int]] = (), absent: Mapping[int, str] | None = None
+    what: SnapshotPayload, restricted: Sequence[tuple[int, int]] = (), absent: Mapping[int, str] | None = None
 ) -> SnapshotPayload:
-    withheld = pairs(*restricted), phones(), absences(absent or {})
-    return SnapshotPayload(what, *withheld, enrollment_rows=8, quarantined=1, notes=("a note",))
+    withheld = {"restricted": pairs(*restricted), "absent": absences(absent or {})}
+    return what._replace(**withheld, enrollment_rows=8, quarantined=1, notes=("a note",))
 
 
 def publish_computed(
@@ -56,10 +56,7 @@ def publish_computed(
     publish_night(
         engine,
         night,
-        what.tables,
-        restricted=what.restricted,
-        confidential=what.confidential,
-        absent=what.absent,
+        what,
         district_id=district_id,
         run_id=f"{district_id} {night} {run}",
         started_at=STARTED + timedelta(days=night, hours=run),
@@ -240,7 +237,7 @@ def test_a_replayed_night_keeps_its_row_and_notes_the_last_replay(three_nights):
     noted = "select notes, enrollment_rows, quarantined from samegoal.snapshots"
     noted += " where district_id = 'grand-bend' order by snapshot_date"
     replayed = ["a note", "replayed by run again"], 8, 1
-    assert rows(three_nights, noted) == [([], None, None), replayed, replayed]
+    assert rows(three_nights, noted) == [(["a note"], 8, 1), replayed, replayed]
 
 
 def test_a_login_that_is_no_superuser_may_replay(three_nights):
@@ -305,7 +302,7 @@ def test_a_replay_waits_for_who_publishes_and_nobody_publishes_during_a_replay(t
 
     def publish_meanwhile(night: int) -> SnapshotPayload:
         with pytest.raises(SnapshotInProgressError, match=in_progress):
-            publish_night(three_nights, 3, OLD[0].tables)
+            publish_night(three_nights, 3, OLD[0])
         return NEW[night]
 
     assert replay_from(three_nights, 2, publish_meanwhile, within=True).written
@@ -340,9 +337,9 @@ def test_what_was_held_beside_the_old_rows_cannot_be_released_after_a_replay(thr
 
 def test_the_next_night_goes_on_from_the_replayed_ones(three_nights):
     replay_from(three_nights, 0, NEW.__getitem__)
-    same = publish_night(three_nights, 3, NEW[2].tables)
+    same = publish_night(three_nights, 3, NEW[2])
     assert (same.added, same.changed, same.removed) == (0, 0, 0)
-    assert publish_night(three_nights, 4, OLD[2].tables).removed == 1
+    assert publish_night(three_nights, 4, OLD[2]).removed == 1
 
 
 def test_what_was_hidden_since_stays_hidden_however_often_the_night_is_replayed(warehouse):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.transforms.snapshot import SnapshotTables
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines_tests.warehouse.factories import publish_night, rows, snapshot, student
 
@@ -20,7 +20,7 @@ STUDENT = {
 MOTHER = {"relationship": "Mother", "cell_phone": "(281) 555-0100", "email": "parent1234@example.org"}
 
 
-def district() -> SnapshotTables:
+def district() -> SnapshotPayload:
     """Students with two parents each, and as much in each row as in a real district."""
 
     def named(n: int, **facts: str) -> dict[str, str]:
@@ -34,7 +34,7 @@ def district() -> SnapshotTables:
     )
 
 
-def one_night_later(before: SnapshotTables, draw: np.random.Generator, night: int) -> SnapshotTables:
+def one_night_later(before: SnapshotPayload, draw: np.random.Generator, night: int) -> SnapshotPayload:
     """With so many rows of each table changed."""
 
     def changed(frame: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -43,7 +43,7 @@ def one_night_later(before: SnapshotTables, draw: np.random.Generator, night: in
         frame.loc[some, column] = f"as of night {night}"
         return frame
 
-    return SnapshotTables(
+    return SnapshotPayload(
         changed(before.status, "reason"), changed(before.students, "phone"), changed(before.parents, "email")
     )
 

@@ -104,10 +104,8 @@ def _news_since(
         return None if parts else (board, [f"({alert.topic})"])
     known = {line for part in parts for line in part.digest.splitlines()}
     news = [one for one in board.trouble if _line(one) not in known]
-    if parts:  # a district without an attempt was added since, so its next night is the first due
-        news = [one for one in news if one.state != "late"]
-        if not news or now - parts[-1].sent_at < BETWEEN_LATER_MESSAGES:
-            return None
+    if parts and (not news or now - parts[-1].sent_at < BETWEEN_LATER_MESSAGES):
+        return None
     message = alert_message(board, news, later=bool(known)) if news else None
     return message, sorted(map(_line, news))
 

@@ -177,7 +177,8 @@ def hide_contacts(
             all_rows = dict.fromkeys(PHONES, sa.true())
             hidden += _hide(*which, all_rows, lambda history, _: dict.fromkeys(PHONES[history]))
         elif confidential is not None:
-            hidden += hide_withheld(connection, None, confidential[now.snapshot_id], *which[1:])
+            numbers = confidential[now.snapshot_id]
+            hidden += hide_withheld(connection, None, numbers, district_id, now.snapshot_date)
         record_hidden(connection, now, hidden.students, hidden.rows)
     return hidden
 

@@ -20,8 +20,11 @@ from samegoal_pipelines.tables.people import (
     parents_table,
 )
 from samegoal_pipelines.tables.reads import is_granted
-from samegoal_pipelines.transforms.demographics import restriction_is_known
-from samegoal_pipelines.transforms.snapshot import parent_tables, student_tables
+from samegoal_pipelines.transforms.demographics import (
+    parent_tables,
+    restriction_is_known,
+    student_tables,
+)
 from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse.withholding import refuse_to_forget_restrictions
 

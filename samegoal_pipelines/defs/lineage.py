@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from samegoal_pipelines.tables.catalog import PUBLISHED, RAW_TABLES, VIEW_COLUMNS
+from samegoal_pipelines.tables.catalog import PUBLISHED, RAW_TABLES, VIEWS
 from samegoal_pipelines.tables.declaration import Column, Table
 from samegoal_pipelines.tables.lineage import LINEAGE, made_of
 
@@ -29,7 +29,7 @@ def raw_columns(asset: str) -> dict[str, Any]:
 
 def published_columns(asset: str) -> dict[str, Any]:
     """Metadata for the definition of the asset with the views: their columns as `view.column`."""
-    return _metadata(asset, {f"{view}.{one.name}": one for view in PUBLISHED for one in VIEW_COLUMNS[view]})
+    return _metadata(asset, {f"{view}.{one.name}": one for view in PUBLISHED for one in VIEWS[view].columns})
 
 
 def _metadata(asset: str, columns: Mapping[str, Column]) -> dict[str, Any]:

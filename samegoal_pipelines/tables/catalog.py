@@ -6,7 +6,7 @@ from typing import Literal
 import pyarrow as pa
 
 from samegoal_pipelines.tables import enrollments, people
-from samegoal_pipelines.tables.declaration import Column, QmlativObject, Table, day, text
+from samegoal_pipelines.tables.declaration import QmlativObject, Table, day, table, text
 from samegoal_pipelines.tables.reads import READS
 
 RawAsset = Literal["raw_enrollments", "raw_students", "raw_parents"]
@@ -61,36 +61,32 @@ PUBLISHED = {
     "parent_demographics": _with_number(people.PARENT_DEMOGRAPHICS),
 }
 """View → its table in a snapshot."""
-DETAILS = "student_details"
-DETAILS_DESCRIPTION = "One row per student: status, demographics and parents"
-_STATUS, _STUDENTS, _PARENTS = (table.columns for table in PUBLISHED.values())
-BESIDE_STATUS = tuple(
-    column for column in _STUDENTS if column.name not in {of_status.name for of_status in _STATUS}
-)
+_STATUS, _STUDENTS, _PARENTS = PUBLISHED.values()
+BESIDE_STATUS = tuple(column for column in _STUDENTS.columns if column.name not in _STATUS.names)
 """What the details of a student show beside the status."""
-PARENT_FACTS = tuple(column for column in _PARENTS if column.name not in ("student_id", "student_number"))
-"""What they show of each parent."""
-
-VIEW_COLUMNS: dict[str, tuple[Column, ...]] = {
-    **{view: (DISTRICT_ID, *table.columns, SNAPSHOT_DATE) for view, table in PUBLISHED.items()},
-    DETAILS: (
-        DISTRICT_ID,
-        *_STATUS,
-        *BESIDE_STATUS,
-        text(
-            "parents", "The student's parents as in parent_demographics: a JSON array by rank", required=True
-        ),
-        SNAPSHOT_DATE,
-    ),
+PARENT_FACTS = _PARENTS.columns[2:]
+"""What they show of each parent: everything but the student."""
+DETAILS = table(
+    "student_details",
+    "One row per student: status, demographics and parents",
+    *_STATUS.columns,
+    *BESIDE_STATUS,
+    text("parents", "The student's parents as in parent_demographics: a JSON array by rank", required=True),
+    key=("student_id",),
+)
+VIEWS = {
+    shown.name: replace(
+        shown, columns=(DISTRICT_ID, *shown.columns, SNAPSHOT_DATE), key=(DISTRICT_ID.name, *shown.key)
+    )
+    for shown in (*PUBLISHED.values(), DETAILS)
 }
-"""View → its columns."""
+"""View → its table, with the district and the night."""
 
 
 def published_tables(show_restricted_contacts: bool) -> dict[str, Table]:
     """The tables of a snapshot, by their names in `SnapshotPayload`."""
-    status, students, _ = PUBLISHED.values()
     parents = _with_number(people.parents_table(show_restricted_contacts))
-    return {"status": status, "students": students, "parents": parents}
+    return {"status": _STATUS, "students": _STUDENTS, "parents": parents}
 
 
 LANDED: dict[str, dict[str, Table]] = {

@@ -1,13 +1,12 @@
 """Checks of a table's rows beyond types and key: `CHECKS`.
 
-A check takes the frame or one column and returns a `Mask`, computed by Arrow or numpy over whole columns. A
-report shows its name, which says what should be true. Checks of every table are in `validation`.
+Arrow or numpy compute each check over whole columns. Checks of every table are in `validation`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from functools import reduce
-from typing import Any, NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -15,12 +14,12 @@ import pyarrow
 import pyarrow.compute as pc
 
 from samegoal_pipelines.tables import enrollments, people, vocabulary
-from samegoal_pipelines.tables.declaration import Table
 from samegoal_pipelines.tables.reads import READS
 from samegoal_pipelines.tables.worklist import PROBLEMS, REGISTRAR_WORKLIST
 
 Mask: TypeAlias = "pyarrow.Array | bool"
 """True for each sound row; null passes. A single boolean speaks for all rows."""
+Check: TypeAlias = Callable[[pd.DataFrame], Mask]
 
 
 def arrow(column: pd.Series) -> pyarrow.Array:
@@ -45,12 +44,6 @@ def each_text(column: pd.Series, judge: Callable[[pyarrow.Array], pyarrow.Array]
     if not pyarrow.types.is_dictionary(texts.type):
         return judge(texts)
     return judge(texts.dictionary).take(texts.indices)
-
-
-def one_of(column: pd.Series, values: Iterable[str]) -> pyarrow.Array:
-    """True for a text that is one of these, or null."""
-    allowed = pyarrow.array([*values, None])
-    return each_text(column, lambda texts: pc.is_in(texts, value_set=allowed))
 
 
 def unique(frame: pd.DataFrame, key: tuple[str, ...], *, null: bool = False) -> Mask:
@@ -103,6 +96,11 @@ def _one_name_and_number_per_school_and_year(frame: pd.DataFrame) -> Mask:
     return pyarrow.array(~frame.index.isin(clashing))
 
 
+def _one_year_is_current(frame: pd.DataFrame) -> Mask:
+    """Without one, every open enrollment would look forgotten, and every student inactive."""
+    return frame.empty or bool(frame["IsCurrentYearForProvidedEntity"].fillna(False).any())
+
+
 def _is_cecs(codes: pyarrow.Array) -> pyarrow.Array:
     return pc.equal(pc.utf8_upper(pc.utf8_trim_whitespace(codes)), vocabulary.CECS)
 
@@ -138,10 +136,16 @@ def _graduated_means_code_01(frame: pd.DataFrame) -> Mask:
     return pc.or_(_stayed(frame), pc.equal(graduated, said))
 
 
-def _is_answered_for_all_or_for_none(column: pd.Series) -> Mask:
+def _is_answered_for_all_or_for_none(frame: pd.DataFrame) -> Mask:
     """The field is granted for all rows or none. If granted, an unanswered one counts as true."""
-    known = given(column)
+    known = given(frame["has_restricted_access"])
     return known if known.true_count else True
+
+
+def _doubts_are_known(frame: pd.DataFrame) -> Mask:
+    """An enrollment that was never effective leaves nothing in doubt."""
+    each = [{*reasons.split(",")} <= {*vocabulary.UNCERTAIN} for reasons in frame["reasons"].fillna("")]
+    return pyarrow.array(each, pyarrow.bool_())
 
 
 def _restricted_access_leaves_no_contact(frame: pd.DataFrame) -> Mask:
@@ -149,109 +153,69 @@ def _restricted_access_leaves_no_contact(frame: pd.DataFrame) -> Mask:
     return pc.invert(pc.and_(arrow(frame["has_restricted_access"]), contacts))
 
 
-class Check(NamedTuple):
-    """A check of the whole table, or of a column, and its name in reports."""
-
-    name: str
-    function: Callable[[Any], Mask]
-    column: str | None = None
-
-
-_OUTCOMES = dict.fromkeys(vocabulary.EXCLUDED, "excluded") | dict.fromkeys(
-    vocabulary.QUARANTINED, "quarantined"
-)
 # An enrollment that ends before it begins was never effective, so it cannot count.
-_DAYS_IN_ORDER = Check(
-    "the_last_day_is_not_before_the_first", lambda frame: not_before(frame["last_day"], frame["first_day"])
-)
-CHECKS: dict[str, list[Check]] = {
+_DAYS_IN_ORDER: dict[str, Check] = {
+    "the last day is not before the first": lambda frame: not_before(frame["last_day"], frame["first_day"])
+}
+CHECKS: dict[str, dict[str, Check]] = {
     # As Qmlativ gives them: only structure, because the rules handle odd content.
-    enrollments.SCHOOL_YEAR.name: [
-        # Without a current year, every open enrollment would look forgotten, and every student inactive.
-        Check(
-            "one_year_is_current",
-            lambda column: column.empty or bool(column.fillna(False).any()),
-            "IsCurrentYearForProvidedEntity",
-        ),
+    enrollments.SCHOOL_YEAR.name: {
+        "IsCurrentYearForProvidedEntity: one year is current": _one_year_is_current,
         # Not the year's id, which is also a number.
-        Check("is_a_calendar_year", lambda column: between(column, 1900, 2200), "NumericYear"),
-    ],
-    enrollments.SCHOOL.name: [
-        Check("one_name_and_number_per_school_and_year", _one_name_and_number_per_school_and_year)
-    ],
-    READS.name: [Check("is_a_count", lambda column: pc.greater_equal(arrow(column), 0), "Rows")],
-    enrollments.FILTERED_ENROLLMENTS.name: [
-        _DAYS_IN_ORDER,
-        Check(
-            "is_not_cecs",
-            lambda column: each_text(column, lambda codes: pc.invert(_is_cecs(codes))),
-            "withdrawal_code",
+        "NumericYear: is a calendar year": lambda frame: between(frame["NumericYear"], 1900, 2200),
+    },
+    enrollments.SCHOOL.name: {
+        "one name and number per school and year": _one_name_and_number_per_school_and_year
+    },
+    READS.name: {"Rows: is a count": lambda frame: pc.greater_equal(arrow(frame["Rows"]), 0)},
+    enrollments.FILTERED_ENROLLMENTS.name: _DAYS_IN_ORDER
+    | {
+        "withdrawal_code: is not cecs": lambda frame: each_text(
+            frame["withdrawal_code"], lambda codes: pc.invert(_is_cecs(codes))
         ),
         # A padded 01 would not match 01.
-        Check(
-            "is_trimmed_and_not_blank",
-            lambda column: each_text(column, _is_trimmed_and_not_blank),
-            "withdrawal_code",
+        "withdrawal_code: is trimmed and not blank": lambda frame: each_text(
+            frame["withdrawal_code"], _is_trimmed_and_not_blank
         ),
-        Check(
-            "mostly_lies_in_1990_to_2100",
-            lambda column: mostly(between(column, date(1990, 1, 1), date(2100, 12, 31))),
-            "first_day",
+        "first_day: mostly lies in 1990 to 2100": lambda frame: mostly(
+            between(frame["first_day"], date(1990, 1, 1), date(2100, 12, 31))
         ),
-    ],
-    enrollments.EXCLUDED_ENROLLMENTS.name: [
-        Check(
-            "outcome_and_reason_belong_together",
-            lambda frame: follows(frame["outcome"], frame["reason"], _OUTCOMES),
+    },
+    enrollments.EXCLUDED_ENROLLMENTS.name: {
+        "outcome and reason belong together": lambda frame: follows(
+            frame["outcome"], frame["reason"], vocabulary.OUTCOME_OF_REASON
         ),
-        Check("the_dates_bear_the_reason_out", _the_dates_bear_the_reason_out),
-        Check("cecs_is_excluded_as_cecs", _cecs_is_excluded_as_cecs),
-    ],
-    enrollments.STUDENT_STATUS.name: [
-        _DAYS_IN_ORDER,
-        Check("an_enrollment_decides_one_status", lambda frame: unique(frame, ("enrollment_id",))),
-        Check("is_one_of_the_four", lambda column: one_of(column, vocabulary.STATUSES), "status"),
-        Check(
-            "status_and_reason_belong_together",
-            lambda frame: follows(frame["status"], frame["reason"], vocabulary.STATUS_OF_REASON),
+        "the dates bear the reason out": _the_dates_bear_the_reason_out,
+        "cecs is excluded as cecs": _cecs_is_excluded_as_cecs,
+    },
+    enrollments.STUDENT_STATUS.name: _DAYS_IN_ORDER
+    | {
+        "an enrollment decides one status": lambda frame: unique(frame, ("enrollment_id",)),
+        "status and reason belong together": lambda frame: follows(
+            frame["status"], frame["reason"], vocabulary.STATUS_OF_REASON
         ),
-        Check("who_left_has_a_last_day", lambda frame: pc.or_(_stayed(frame), given(frame["last_day"]))),
-        Check("graduated_means_code_01", _graduated_means_code_01),
-    ],
-    # An enrollment that was never effective leaves nothing in doubt.
-    enrollments.UNCERTAIN_STUDENTS.name: [
-        Check(
-            "are_reasons_that_make_uncertain",
-            lambda column: pyarrow.array(
-                [{*text.split(",")} <= {*vocabulary.UNCERTAIN} for text in column.fillna("")], pyarrow.bool_()
-            ),
-            "reasons",
+        "who left has a last day": lambda frame: pc.or_(_stayed(frame), given(frame["last_day"])),
+        "graduated means code 01": _graduated_means_code_01,
+    },
+    enrollments.UNCERTAIN_STUDENTS.name: {"reasons: are reasons that make uncertain": _doubts_are_known},
+    REGISTRAR_WORKLIST.name: {
+        "problem: is a known problem": lambda frame: pc.is_in(
+            arrow(frame["problem"]), value_set=pyarrow.array([*PROBLEMS, None])
         )
-    ],
-    REGISTRAR_WORKLIST.name: [
-        Check("is_a_known_problem", lambda column: one_of(column, PROBLEMS), "problem")
-    ],
-    people.STUDENT_DEMOGRAPHICS.name: [
-        Check(
-            "mostly_lies_in_1980_to_2100",
-            lambda column: mostly(between(column, date(1980, 1, 1), date(2100, 12, 31))),
-            "birth_date",
+    },
+    people.STUDENT_DEMOGRAPHICS.name: {
+        "birth_date: mostly lies in 1980 to 2100": lambda frame: mostly(
+            between(frame["birth_date"], date(1980, 1, 1), date(2100, 12, 31))
         )
-    ],
-    people.PARENT_DEMOGRAPHICS.name: [
-        Check("is_answered_for_all_or_for_none", _is_answered_for_all_or_for_none, "has_restricted_access"),
-        Check("restricted_access_leaves_no_contact", _restricted_access_leaves_no_contact),
-    ],
-    people.CONFIDENTIAL_PHONES.name: [
-        Check(
-            "a_number_is_one_person_s",
-            lambda frame: pc.xor(given(frame["student_id"]), given(frame["parent_id"])),
+    },
+    people.PARENT_DEMOGRAPHICS.name: {
+        "has_restricted_access: is answered for all or for none": _is_answered_for_all_or_for_none,
+        "restricted access leaves no contact": _restricted_access_leaves_no_contact,
+    },
+    people.CONFIDENTIAL_PHONES.name: {
+        "a number is one person's": lambda frame: pc.xor(
+            given(frame["student_id"]), given(frame["parent_id"])
         )
-    ],
+    },
 }
-"""Table → its checks."""
-
-
-def checks_of(table: Table) -> list[Check]:
-    """The checks of a table."""
-    return [each for each in CHECKS.get(table.name, ()) if each.name not in table.without_checks]
+"""Table → its checks by name, which says what should be true of the rows, or of a column before a colon."""

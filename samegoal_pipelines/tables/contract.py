@@ -4,14 +4,14 @@
 with it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 import yaml
 
-from samegoal_pipelines.tables.catalog import DETAILS_DESCRIPTION, PARENT_FACTS, PUBLISHED, VIEW_COLUMNS
+from samegoal_pipelines.tables.catalog import PARENT_FACTS, VIEWS
 from samegoal_pipelines.tables.sql import SCHEMA, postgres_type, sql_column
 from samegoal_pipelines.tables.warehouse import departures, snapshots, student_changes
 
@@ -106,19 +106,13 @@ def _without_descriptions(element: Any) -> Any:
 
 
 def _objects() -> Iterator[Contract]:
-    for view, columns in VIEW_COLUMNS.items():
-        table = PUBLISHED.get(view, PUBLISHED["student_status"])
-        description = table.description if view in PUBLISHED else DETAILS_DESCRIPTION
-        described = [_property(sql_column(column)) for column in columns]
-        yield _object(view, "view", description, described, ("district_id", *table.key))
+    for view in VIEWS.values():
+        yield _object(view.name, "view", view.description, map(sql_column, view.columns), view.key)
     for recorded in (student_changes, departures, snapshots):
-        described = [
-            _property(column)
-            for column in recorded.columns
-            if recorded is not snapshots or column.name in _PROMISED_OF_SNAPSHOTS.split()
-        ]
-        key = tuple(str(column.name) for column in recorded.primary_key)
-        yield _object(str(recorded.name), "table", recorded.comment or "", described, key)
+        promised = _PROMISED_OF_SNAPSHOTS.split() if recorded is snapshots else recorded.columns.keys()
+        columns = [recorded.columns[name] for name in promised]
+        key = [str(column.name) for column in recorded.primary_key]
+        yield _object(recorded.name, "table", recorded.comment, columns, key)
 
 
 def _property(column: sa.Column[Any]) -> Contract:
@@ -144,15 +138,16 @@ def _property(column: sa.Column[Any]) -> Contract:
 
 
 def _object(
-    name: str, kind: str, description: str, columns: list[Contract], key: tuple[str, ...]
+    name: str, kind: str, description: str | None, columns: Iterable[sa.Column[Any]], key: Sequence[str]
 ) -> Contract:
-    for column in columns:
-        if column["name"] in key:
-            column |= {"primaryKey": True, "primaryKeyPosition": key.index(column["name"]) + 1}
     described: Contract = {"name": name, "physicalName": f"{SCHEMA}.{name}", "physicalType": kind}
     described["description"] = description
     if other := _REFERENCES.get(name):
         ends = {"from": name, "to": other}
         reference = {end: [f"{table}.{column}" for column in _STUDENT] for end, table in ends.items()}
         described["relationships"] = [reference]
-    return described | {"properties": columns}
+    described["properties"] = properties = [_property(column) for column in columns]
+    for each in properties:
+        if each["name"] in key:
+            each |= {"primaryKey": True, "primaryKeyPosition": key.index(each["name"]) + 1}
+    return described

@@ -29,15 +29,14 @@ def dictionary() -> str:
 
 def _published() -> Iterator[str]:
     yield "## Published\n\nEach view shows the rows of every district's last published snapshot."
-    for view, table in catalog.PUBLISHED.items():
-        yield f"\n### {view}\n\n{table.description}. Key: district_id, {', '.join(table.key)}.\n"
-        rows = (
-            (*_facts(column), made_of(f"published_snapshot.{view}.{column.name}"))
-            for column in catalog.VIEW_COLUMNS[view]
-        )
-        yield _table(("Column", "Type", "Null", "Description", "Made of"), rows)
-    yield f"\n### {catalog.DETAILS}\n\nOne row per student: status, demographics and parents, as above.\n"
-    yield _columns(catalog.VIEW_COLUMNS[catalog.DETAILS])
+    for name, view in catalog.VIEWS.items():
+        yield f"\n### {name}\n\n{view.description}. Key: {', '.join(view.key)}.\n"
+        if name in catalog.PUBLISHED:
+            made = (made_of(f"published_snapshot.{name}.{column}") for column in view.names)
+            rows = ((*_facts(column), source) for column, source in zip(view.columns, made, strict=True))
+            yield _table(("Column", "Type", "Null", "Description", "Made of"), rows)
+        else:
+            yield _columns(view.columns)
 
 
 def _recorded() -> Iterator[str]:

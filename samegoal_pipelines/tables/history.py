@@ -12,12 +12,11 @@ import sqlalchemy as sa
 from samegoal_pipelines.tables.catalog import (
     BESIDE_STATUS,
     DETAILS,
-    DETAILS_DESCRIPTION,
     DISTRICT_ID,
     PARENT_FACTS,
     PUBLISHED,
     SNAPSHOT_DATE,
-    VIEW_COLUMNS,
+    VIEWS,
 )
 from samegoal_pipelines.tables.declaration import Table
 from samegoal_pipelines.tables.sql import SCHEMA, day, integer, postgres_type, sql_column, table
@@ -51,8 +50,8 @@ class History:
         return (DISTRICT_ID.name, *self.columns, "valid_from", "row_hash")
 
 
-def _history(view: str, declared: Table) -> History:
-    name = f"{view}_history"
+def _history(declared: Table) -> History:
+    name = f"{declared.name}_history"
     made = table(
         name,
         f"{declared.description}; with the nights on which each row was valid",
@@ -80,11 +79,9 @@ def _history(view: str, declared: Table) -> History:
     return History(made, declared)
 
 
-STATUS, STUDENTS, PARENTS = HISTORIES = tuple(_history(view, table) for view, table in PUBLISHED.items())
+STATUS, STUDENTS, PARENTS = HISTORIES = tuple(map(_history, PUBLISHED.values()))
 
 # -- views and functions --
-
-BY_VIEW = dict(zip(PUBLISHED, HISTORIES, strict=True))
 
 # The views run with their owner's rights, because SameGoal may read them but not the history. Policies limit
 # the owner to what the caller may see (access.sql).
@@ -134,30 +131,29 @@ _DETAILS = """
 
 def drop_views() -> Iterator[str]:
     """Statements that drop the views and functions before the tables change."""
-    yield f"drop view if exists {SCHEMA}.{DETAILS}"
-    for view in PUBLISHED:
+    for view in VIEWS:
         yield f"drop view if exists {SCHEMA}.{view}"
         yield f"drop function if exists {SCHEMA}.{view}_as_of(date)"
 
 
 def create_views() -> Iterator[str]:
     """Statements that create the current views and the functions of a past night, with comments."""
-    for view, history in BY_VIEW.items():
+    for history in HISTORIES:
+        view = VIEWS[history.declared.name]
         parts = {
             "schema": SCHEMA,
-            "view": view,
+            "view": view.name,
             "history": history.name,
             "columns": _listed(history.columns, "history"),
             "typed": ", ".join(
-                f"{column.name} {postgres_type(sql_column(column).type)}" for column in VIEW_COLUMNS[view]
+                f"{column.name} {postgres_type(column.type)}" for column in map(sql_column, view.columns)
             ),
         }
         yield _VIEW.format(**parts)
-        yield from _comments(view, history.declared.description)
         yield _AS_OF.format(**parts)
     yield _DETAILS.format(
         schema=SCHEMA,
-        view=DETAILS,
+        view=DETAILS.name,
         status=STATUS.name,
         students=STUDENTS.name,
         parents=PARENTS.name,
@@ -165,18 +161,15 @@ def create_views() -> Iterator[str]:
         student_columns=_listed((column.name for column in BESIDE_STATUS), "student"),
         facts=", ".join(f"'{column.name}', parent.{column.name}" for column in PARENT_FACTS),
     )
-    yield from _comments(DETAILS, DETAILS_DESCRIPTION)
+    for view in VIEWS.values():
+        comment = _quoted(f"{view.description}; as of the last published snapshot")
+        yield f"comment on view {SCHEMA}.{view.name} is {comment}"
+        for column in view.columns:
+            yield f"comment on column {SCHEMA}.{view.name}.{column.name} is {_quoted(column.description)}"
 
 
 def _listed(names: Iterable[str], of: str) -> str:
     return ", ".join(f"{of}.{name}" for name in names)
-
-
-def _comments(view: str, description: str) -> Iterator[str]:
-    comment = f"{description}; as of the last published snapshot"
-    yield f"comment on view {SCHEMA}.{view} is {_quoted(comment)}"
-    for column in VIEW_COLUMNS[view]:
-        yield f"comment on column {SCHEMA}.{view}.{column.name} is {_quoted(column.description)}"
 
 
 def _quoted(text: str) -> str:

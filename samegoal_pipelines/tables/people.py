@@ -290,7 +290,7 @@ PARENT_DEMOGRAPHICS = table(
 
 def parents_table(show_restricted_contacts: bool) -> Table:
     """The parents' table of a district that shows or withholds contacts under restriction."""
-    inapplicable = ["restricted_access_leaves_no_contact"] if show_restricted_contacts else []
+    inapplicable = ["restricted access leaves no contact"] if show_restricted_contacts else []
     return replace(PARENT_DEMOGRAPHICS, without_checks=frozenset(inapplicable))
 
 

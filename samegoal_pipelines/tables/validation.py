@@ -1,19 +1,15 @@
 """Check a frame against its declaration; the report names columns, checks and counts, never a value."""
 
 from functools import cache, partial, reduce
-from typing import TypeAlias
 
 import pandas as pd
 import pandera.pandas as pa
 import pyarrow.compute as pc
 from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 
-from samegoal_pipelines.tables.checks import Check, Mask, arrow, checks_of, given, unique
+from samegoal_pipelines.tables.checks import CHECKS, Check, Mask, arrow, given, unique
 from samegoal_pipelines.tables.declaration import UNREADABLE, Table
 
-Failure: TypeAlias = tuple[str, str, int]
-"""The column, the failed check, and its number of rows."""
-WHOLE_TABLE = "(table)"
 # A report shortens column names, because an unexpected name can be anything.
 NAME_LENGTH = 60
 
@@ -23,41 +19,34 @@ def schema_of(table: Table) -> pa.DataFrameSchema:
     """The pandera schema: exactly the declared columns, types and key, without conversion."""
     # With ignore_na, pandera would copy or scan whole frames around each check, and our masks already handle
     # nulls. Without n_failure_cases, pandera would copy every failed row, which takes minutes for millions.
-    checks: dict[str | None, list[pa.Check]] = {}
-    for each in _checks(table):
-        check = pa.Check(partial(_as_pandas, each), name=each.name, ignore_na=False, n_failure_cases=1)
-        checks.setdefault(each.column, []).append(check)
+    checks = [
+        pa.Check(partial(_as_pandas, check), name=name, ignore_na=False, n_failure_cases=1)
+        for name, check in _checks(table).items()
+    ]
     types = _types(table)
+    columns = {
+        column.name: pa.Column(
+            types[column.name], nullable=not column.required, description=column.description
+        )
+        for column in table.columns
+    }
     return pa.DataFrameSchema(
-        {
-            column.name: pa.Column(
-                types[column.name],
-                checks=checks.get(column.name),
-                nullable=not column.required,
-                description=column.description,
-            )
-            for column in table.columns
-        },
-        checks=checks.get(None),
-        strict=True,
-        coerce=False,
-        name=table.name,
-        description=table.description,
+        columns, checks, strict=True, coerce=False, name=table.name, description=table.description
     )
 
 
 @cache
-def _checks(table: Table) -> tuple[Check, ...]:
+def _checks(table: Table) -> dict[str, Check]:
     """The checks of a table beyond its types: the key, then the registered checks."""
-    checks: list[Check] = []
+    checks: dict[str, Check] = {}
     raw = UNREADABLE in table.columns
     if raw:
-        key_is_given = partial(_key_is_given, table.key)
-        checks.append(Check("the_key_is_given_unless_it_was_unreadable", key_is_given))
-        checks.append(Check("is_a_json_object", _is_json_object, UNREADABLE.name))
+        checks["the key is given unless it was unreadable"] = partial(_key_is_given, table.key)
+        checks[f"{UNREADABLE.name}: is a json object"] = _is_json_object
     if table.key and not table.key_repeats:
-        checks.append(Check("the_key_is_unique", partial(unique, key=table.key, null=raw)))
-    return (*checks, *checks_of(table))
+        checks["the key is unique"] = partial(unique, key=table.key, null=raw)
+    registered = CHECKS.get(table.name, {})
+    return checks | {name: registered[name] for name in registered if name not in table.without_checks}
 
 
 def _key_is_given(key: tuple[str, ...], frame: pd.DataFrame) -> Mask:
@@ -66,15 +55,15 @@ def _key_is_given(key: tuple[str, ...], frame: pd.DataFrame) -> Mask:
     return pc.or_(keys, given(frame[UNREADABLE.name]))
 
 
-def _is_json_object(column: pd.Series) -> Mask:
+def _is_json_object(frame: pd.DataFrame) -> Mask:
     """The rules need it to know which field was unreadable."""
-    values = arrow(column)
+    values = arrow(frame[UNREADABLE.name])
     return pc.and_(pc.starts_with(values, "{"), pc.ends_with(values, "}"))
 
 
-def _as_pandas(check: Check, checked: pd.DataFrame | pd.Series) -> pd.Series | bool:
+def _as_pandas(check: Check, frame: pd.DataFrame) -> pd.Series | bool:
     """A check's result as pandera takes it."""
-    mask = check.function(checked)
+    mask = check(frame)
     return mask if isinstance(mask, bool) else mask.fill_null(True).to_pandas()
 
 
@@ -86,22 +75,20 @@ def violations(frame: pd.DataFrame, table: Table) -> str:
     """
     if _is_as_declared(frame, table):
         return ""
-    failures: set[Failure] = set()
+    types, rows = _types(table), len(frame)
+    failures = {  # pandera accepts some other types, such as numpy's int64 for Arrow's
+        f"{name}: has the type {types[name]} ({rows})"
+        for name, dtype in frame.dtypes.items()
+        if name in types and dtype != types[name]
+    }
     try:
         schema_of(table).validate(frame, lazy=True)
     except SchemaErrors as errors:
         # A check that raised only counts if nothing else failed, such as a column's type.
-        stumbled = [e for e in errors.schema_errors if e.reason_code is SchemaErrorReason.CHECK_ERROR]
+        raised = [e for e in errors.schema_errors if e.reason_code is SchemaErrorReason.CHECK_ERROR]
         found = [e for e in errors.schema_errors if e.reason_code is not SchemaErrorReason.CHECK_ERROR]
-        failures = {_failure(error, frame) for error in found or stumbled}
-    types = _types(table)  # pandera accepts some others, such as numpy's int64 for Arrow's
-    failures |= {
-        (str(name), f"has the type {types[name]}", len(frame))
-        for name, dtype in frame.dtypes.items()
-        if name in types and dtype != types[name]
-    }
-    listed = "; ".join(f"{column}: {check} ({rows})" for column, check, rows in sorted(failures))
-    return f"{table.name}: {len(frame)} rows, {listed}" if failures else ""
+        failures |= {_failure(error, frame) for error in found or raised}
+    return f"{table.name}: {rows} rows, {'; '.join(sorted(failures))}" if failures else ""
 
 
 @cache
@@ -117,30 +104,27 @@ def _is_as_declared(frame: pd.DataFrame, table: Table) -> bool:
     if any(column.required and frame[column.name].isna().any() for column in table.columns):
         return False
     try:
-        masks = (
-            check.function(frame if check.column is None else frame[check.column]) for check in _checks(table)
-        )
+        masks = (check(frame) for check in _checks(table).values())
         return all(mask if isinstance(mask, bool) else not mask.false_count for mask in masks)
     except Exception:  # the report says which check raised
         return False
 
 
-def _failure(error: SchemaError, frame: pd.DataFrame) -> Failure:
-    """The failure in a pandera error, and its rows: all of them for a check of the whole table."""
-    column = str(error.schema.name)[:NAME_LENGTH] if isinstance(error.schema, pa.Column) else WHOLE_TABLE
-    check = str(getattr(error.check, "name", None) or "check").replace("_", " ")
-    output = error.check_output
-    rows = len(frame)
-    failed = int((~output.astype(bool)).sum()) if isinstance(output, pd.Series) else rows
+def _failure(error: SchemaError, frame: pd.DataFrame) -> str:
+    """The failure in a pandera error, and its rows: all of them if it is not about single rows."""
+    rows, output = len(frame), error.check_output
     match error.reason_code:
         case SchemaErrorReason.COLUMN_NOT_IN_DATAFRAME:
-            return (str(error.failure_cases)[:NAME_LENGTH], "is missing", rows)
+            return f"{str(error.failure_cases)[:NAME_LENGTH]}: is missing ({rows})"
         case SchemaErrorReason.COLUMN_NOT_IN_SCHEMA:
-            return (str(error.failure_cases)[:NAME_LENGTH], "is not expected", rows)
+            return f"{str(error.failure_cases)[:NAME_LENGTH]}: is not expected ({rows})"
         case SchemaErrorReason.WRONG_DATATYPE:
-            return (column, f"has the type {error.schema.dtype.type}", rows)
+            return f"{error.schema.name}: has the type {error.schema.dtype.type} ({rows})"
         case SchemaErrorReason.SERIES_CONTAINS_NULLS:
-            return (column, "is given", int(frame[error.schema.name].isna().sum()))
-        case SchemaErrorReason.CHECK_ERROR:
-            return (column, f"{check}, which could not be checked", rows)
-    return (column, check, failed)
+            return f"{error.schema.name}: is given ({frame[error.schema.name].isna().sum()})"
+    check = str(getattr(error.check, "name", None) or "check")
+    check = check if ": " in check else f"(table): {check}"
+    if error.reason_code is SchemaErrorReason.CHECK_ERROR:
+        return f"{check}, which could not be checked ({rows})"
+    failed = int((~output.astype(bool)).sum()) if isinstance(output, pd.Series) else rows
+    return f"{check} ({failed})"

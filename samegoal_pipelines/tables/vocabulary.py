@@ -60,6 +60,7 @@ QUARANTINED = {
 }
 """Enrollments that cannot be relied on, in the order in which reasons are listed."""
 
+OUTCOME_OF_REASON = dict.fromkeys(EXCLUDED, "excluded") | dict.fromkeys(QUARANTINED, "quarantined")
 UNCERTAIN = tuple(reason for reason, about in QUARANTINED.items() if about.fix)
 """Reasons that make a student uncertain. A never effective enrollment leaves nothing in doubt."""
 

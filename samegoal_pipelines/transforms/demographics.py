@@ -7,7 +7,6 @@ and which are published in `snapshot`.
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,12 @@ import pyarrow.compute as pc
 from samegoal_pipelines import phones
 from samegoal_pipelines.tables.declaration import Table
 from samegoal_pipelines.tables.lineage import LINEAGE
-from samegoal_pipelines.tables.people import CONFIDENTIAL_PHONES, PARENT_DEMOGRAPHICS, STUDENT_DEMOGRAPHICS
+from samegoal_pipelines.tables.people import (
+    CONFIDENTIAL_PHONES,
+    PARENT_DEMOGRAPHICS,
+    RESTRICTED_PAIRS,
+    STUDENT_DEMOGRAPHICS,
+)
 from samegoal_pipelines.tables.reads import is_granted
 from samegoal_pipelines.transforms.columns import (
     MISSING,
@@ -39,6 +43,7 @@ from samegoal_pipelines.transforms.columns import (
 )
 from samegoal_pipelines.transforms.withholding import WITHHOLD, Withholding
 
+Raw = Mapping[str, pd.DataFrame]
 Tables = Mapping[str, Columns]
 _Confidential = dict[int, set[str]] | None
 """Person → digits of confidential numbers; `phones.ANY` withholds all. None: the district shows them."""
@@ -48,24 +53,14 @@ _NUMBER_FIELDS = ("FormattedPhoneNumber", "PhoneNumber")  # the first nonblank o
 _PHONE_KINDS = {"home_phone": ("home",), "cell_phone": ("cell", "mobile"), "work_phone": ("work", "business")}
 
 
-class StudentDemographics(NamedTuple):
-    """One row per student, and the students with a status but no record in Qmlativ's Student or Name."""
+def student_tables(
+    raw: Raw, statuses: pd.DataFrame, withholding: Withholding = WITHHOLD
+) -> dict[str, pd.DataFrame]:
+    """Describe the students of `statuses`, in its order, from `raw_students` (Qmlativ object → frame).
 
-    students: pd.DataFrame
-    without_record: pd.DataFrame
-
-
-class ParentDemographics(NamedTuple):
-    """One row per student and parent, and the number of unused guardianships by reason."""
-
-    parents: pd.DataFrame
-    counts: dict[str, int]
-
-
-def build_student_demographics(
-    raw: Mapping[str, pd.DataFrame], statuses: pd.DataFrame, *, withholding: Withholding = WITHHOLD
-) -> StudentDemographics:
-    """Describe the students of `statuses`, in its order, from `raw_students` (Qmlativ object → frame)."""
+    Returns the landed tables of `student_demographics`. A student without a usable row of Student or Name is
+    only in `without_record`.
+    """
     status = columns_of(statuses)
     tables = _sound_tables(raw) | {"student_status": status}
     records, names = tables["Student"], tables["Name"]
@@ -93,21 +88,25 @@ def build_student_demographics(
         "building": take(status["building"], rows),
         "building_reporting_id": take(status["building_reporting_id"], rows),
     }
-    return StudentDemographics(
-        frame_of(_describe(STUDENT_DEMOGRAPHICS, tables, at, special)),
-        frame_of({"student_id": take(status["student_id"], np.flatnonzero(~known))}),
-    )
+    return {
+        "student_demographics": frame_of(_describe(STUDENT_DEMOGRAPHICS, tables, at, special)),
+        "without_record": frame_of({"student_id": take(status["student_id"], np.flatnonzero(~known))}),
+        "confidential": _list_numbers(raw, confidential),
+        "withholding": _switches(withholding),
+    }
 
 
-def restriction_is_known(raw: Mapping[str, pd.DataFrame]) -> bool:
+def restriction_is_known(raw: Raw) -> bool:
     """Whether the district grants HasActiveRestrictedAccess, from `raw_parents`, even without any rows."""
     return is_granted(raw["Reads"], "StudentGuardian", "HasActiveRestrictedAccess")
 
 
-def build_parent_demographics(
-    raw: Mapping[str, pd.DataFrame], statuses: pd.DataFrame, *, withholding: Withholding
-) -> ParentDemographics:
+def parent_tables(
+    raw: Raw, statuses: pd.DataFrame, withholding: Withholding
+) -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
     """Describe the parents of the students of `statuses`, in its order, from `raw_parents` (object → frame).
+
+    Returns the landed tables of `parent_demographics`, and the number of unused guardianships by reason.
 
     A guardian whose access is restricted or unknown keeps the row and loses every contact, unless the
     district shows them. If the field is not granted, no restriction is known, and the flag is null.
@@ -136,9 +135,10 @@ def build_parent_demographics(
     counts["repeated"] = int(np.count_nonzero(counted)) - len(rows)
 
     # A pair is restricted if any of its rows says so, even a quarantined one.
-    restricted, known = np.isin(pairs[rows], pairs[_restricts(guardianships)]), restriction_is_known(raw)
-    hidden = restricted & known & (not withholding.show_restricted_contacts)
-    persons = np.where(hidden, MISSING, guardians[rows])  # nobody has contacts
+    known, restricts = restriction_is_known(raw), ~_is_denied(guardianships["HasActiveRestrictedAccess"])
+    hides = known and not withholding.show_restricted_contacts
+    restricted = np.isin(pairs[rows], pairs[restricts])
+    persons = np.where(restricted & hides, MISSING, guardians[rows])  # nobody has contacts
     confidential = _confidential_phones(raw, withholding)
     at = {
         "StudentGuardian": rows,
@@ -152,40 +152,51 @@ def build_parent_demographics(
         "home_language": pa.nulls(len(rows), pa.string()),
         **_find_phones(tables, persons, confidential, _PHONE_KINDS),
     }
-    return ParentDemographics(frame_of(_describe(PARENT_DEMOGRAPHICS, tables, at, special)), counts)
+    # Students who are not published tonight too, because their last published rows must hide it as well.
+    hidden = raw["StudentGuardian"].loc[restricts & hides, ["StudentID", "NameIDGuardian"]].dropna()
+    return {
+        "parent_demographics": frame_of(_describe(PARENT_DEMOGRAPHICS, tables, at, special)),
+        "restriction": frame_of({"is_known": pa.array([known])}),
+        "restricted": hidden.drop_duplicates(ignore_index=True).set_axis(
+            RESTRICTED_PAIRS.names, axis="columns"
+        ),
+        "confidential": _list_numbers(raw, confidential),
+        "withholding": _switches(withholding),
+    }, counts
 
 
-def find_restricted_pairs(raw: Mapping[str, pd.DataFrame], withholding: Withholding) -> pd.DataFrame:
-    """Pairs of student and guardian with restricted or unknown access, from `raw_parents`.
+def find_confidential_phones(raw: Raw, withholding: Withholding) -> pd.DataFrame:
+    """The confidential numbers of the people in `raw_students` or `raw_parents`, published or not."""
+    return _list_numbers(raw, _confidential_phones(raw, withholding))
+
+
+def _list_numbers(raw: Raw, confidential: _Confidential) -> pd.DataFrame:
+    """The table `CONFIDENTIAL_PHONES`.
 
     Includes students who are not published tonight, because their last published rows must hide it too.
-    Returns student_id and parent_id, int64, each pair once. Empty if the restriction is not known, or if the
-    district shows these contacts.
     """
-    rows = raw["StudentGuardian"]
-    pairs = rows.loc[_restricts(columns_of(rows)), ["StudentID", "NameIDGuardian"]].dropna().drop_duplicates()
-    if withholding.show_restricted_contacts or not restriction_is_known(raw):
-        pairs = pairs.iloc[:0]
-    return pairs.set_axis(["student_id", "parent_id"], axis="columns").reset_index(drop=True)
-
-
-def find_confidential_phones(raw: Mapping[str, pd.DataFrame], withholding: Withholding) -> pd.DataFrame:
-    """The confidential numbers of the people in `raw_students` or `raw_parents`, as `ConfidentialPhones`.
-
-    Includes students who are not published tonight, because their last published rows must hide it too.
-    """
-    confidential = _confidential_phones(raw, withholding) or {}
-    owners: list[tuple[int | None, int | None, int]] = [(None, person, person) for person in confidential]
+    numbers = confidential or {}
+    owners: list[tuple[int | None, int | None, int]] = [(None, person, person) for person in numbers]
     if "Student" in raw:
         records = raw["Student"][["StudentID", "NameID"]].dropna().drop_duplicates()
-        records = records[records["NameID"].isin(list(confidential))]
+        records = records[records["NameID"].isin(list(numbers))]
         owners = [(student, None, person) for student, person in records.itertuples(index=False)]
     rows = [
         {"student_id": student, "parent_id": parent, "digits": digits}
         for student, parent, person in owners
-        for digits in sorted(confidential[person])
+        for digits in sorted(numbers[person])
     ]
     return frame_from(rows, CONFIDENTIAL_PHONES.arrow_types)
+
+
+def _switches(withholding: Withholding) -> pd.DataFrame:
+    """The contact switches, to be landed with the contacts that were made with them."""
+    return frame_of(
+        {
+            "shows_restricted_contacts": pa.array([withholding.show_restricted_contacts]),
+            "shows_confidential_phones": pa.array([withholding.show_confidential_phones]),
+        }
+    )
 
 
 # -- lookups --
@@ -200,13 +211,12 @@ def _records_of(records: Columns, statuses: Columns) -> np.ndarray:
     return best_row_of(student_ids, ids(records["StudentID"]), at_status != NOWHERE, order)
 
 
-def _restricts(guardianships: Columns) -> np.ndarray:
-    """Whether a row restricts access or does not say."""
-    flag = guardianships["HasActiveRestrictedAccess"]
-    return np.asarray(flags(flag) | ~present(flag))
+def _is_denied(flag: pa.Array) -> np.ndarray:
+    """True where the flag is false, and so not where it is unanswered."""
+    return flags(pc.invert(flag))
 
 
-def _sound_tables(raw: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, pa.Array]]:
+def _sound_tables(raw: Raw) -> dict[str, dict[str, pa.Array]]:
     """The raw tables' columns without rows that have an unreadable field; those are quarantined."""
     tables = {}
     for name, frame in raw.items():
@@ -266,7 +276,7 @@ def _find_contacts(tables: Tables, people: np.ndarray, preferred: tuple[str, str
     }
 
 
-def _confidential_phones(raw: Mapping[str, pd.DataFrame], withholding: Withholding) -> _Confidential:
+def _confidential_phones(raw: Raw, withholding: Withholding) -> _Confidential:
     """The confidential numbers in raw phones, quarantined rows included.
 
     A phone that does not say counts as confidential. An unreadable confidential number may be any number of
@@ -276,7 +286,7 @@ def _confidential_phones(raw: Mapping[str, pd.DataFrame], withholding: Withholdi
         return None
     rows = columns_of(raw["NamePhone"])
     people = ids(rows["NameID"])
-    chosen = np.flatnonzero(~_say_public(rows) & (people != MISSING))
+    chosen = np.flatnonzero(~_is_denied(rows["IsConfidential"]) & (people != MISSING))
     unreadable = take(rows["Unreadable"], chosen).to_pylist()
     found: dict[int, set[str]] = {}
     for person, texts, fields in zip(people[chosen].tolist(), _texts(rows, chosen), unreadable, strict=True):
@@ -298,7 +308,7 @@ def _find_phones(
     numbers, owners = pc.coalesce(*(given(rows[field]) for field in _NUMBER_FIELDS)), ids(rows["NameID"])
     usable = present(numbers)
     if confidential is not None:
-        usable &= _say_public(rows) & ~_may_be_confidential(rows, owners, confidential)
+        usable &= _is_denied(rows["IsConfidential"]) & ~_may_be_confidential(rows, owners, confidential)
     numbers = _with_extensions(numbers, given(rows["Extension"]))
     order = [lowest_first(ids(rows[field])) for field in ("Rank", "NamePhoneID")]
     return {
@@ -307,10 +317,6 @@ def _find_phones(
         )
         for kind, words in kinds.items()
     }
-
-
-def _say_public(rows: Columns) -> np.ndarray:
-    return np.asarray(present(rows["IsConfidential"]) & ~flags(rows["IsConfidential"]))
 
 
 def _may_be_confidential(

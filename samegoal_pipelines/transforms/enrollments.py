@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from samegoal_pipelines.tables.vocabulary import CECS, EXCLUDED, QUARANTINED
+from samegoal_pipelines.tables.vocabulary import CECS, OUTCOME_OF_REASON
 from samegoal_pipelines.transforms.columns import (
     EPOCH,
     MISSING,
@@ -35,8 +35,6 @@ from samegoal_pipelines.transforms.columns import (
     take,
 )
 from samegoal_pipelines.transforms.entities import included_entities
-
-COUNTED = "counted"
 
 # Positions of the two extra entries in front of the codes that `_withdrawal_codes` returns.
 NO_CODE, UNKNOWN_CODE = 0, 1
@@ -85,19 +83,14 @@ def filter_enrollments(raw: Mapping[str, pd.DataFrame], today: date) -> Filtered
             "is_cross_entity_course": take(entries["IsCrossEntityCourseEnrollment"], chosen),
         }
 
-    excluded = np.flatnonzero(outcome)
-    reasons = outcome[excluded]
-    names = pa.array([COUNTED, *EXCLUDED, *QUARANTINED]).dictionary_encode()
-    outcomes = [COUNTED, *["excluded"] * len(EXCLUDED), *["quarantined"] * len(QUARANTINED)]
+    excluded = np.flatnonzero(outcome != NOWHERE)
+    said = {
+        "outcome": take(pa.array(OUTCOME_OF_REASON.values()).dictionary_encode(), outcome[excluded]),
+        "reason": take(pa.array(OUTCOME_OF_REASON).dictionary_encode(), outcome[excluded]),
+    }
     return FilteredEnrollments(
-        enrollments=frame_of(pick(np.flatnonzero(outcome == 0))),
-        excluded=frame_of(
-            pick(excluded)
-            | {
-                "outcome": take(pa.array(outcomes).dictionary_encode(), reasons),
-                "reason": take(names, reasons),
-            }
-        ),
+        enrollments=frame_of(pick(np.flatnonzero(outcome == NOWHERE))),
+        excluded=frame_of(pick(excluded) | said),
         repeated=repeated,
         placeholder_dates=placeholder_dates,
     )
@@ -141,10 +134,10 @@ def count_outcomes(filtered: FilteredEnrollments) -> dict[str, int]:
     others = pd.concat([students[reasons != "cecs"], filtered.enrollments["student_id"]])
     cecs = students[reasons == "cecs"].dropna()
     return {
-        COUNTED: len(filtered.enrollments),
+        "counted": len(filtered.enrollments),
         "repeated": filtered.repeated,
         "placeholder_dates": filtered.placeholder_dates,
-        **{reason: int((reasons == reason).sum()) for reason in (*EXCLUDED, *QUARANTINED)},
+        **{reason: int((reasons == reason).sum()) for reason in OUTCOME_OF_REASON},
         "cecs_only_students": int(cecs[~cecs.isin(others)].nunique()),
         "flagged_without_code": int(filtered.enrollments["is_cross_entity_course"].sum()),
     }
@@ -183,7 +176,7 @@ def _decide(
     is_open: np.ndarray,
     today: date,
 ) -> np.ndarray:
-    """For each row, the position in (counted, *EXCLUDED, *QUARANTINED) of the first reason that applies."""
+    """For each row, the position in OUTCOME_OF_REASON of the first reason that applies, or `NOWHERE`."""
     start = (window_start(today) - EPOCH).days
     enrollment, student, entity = (
         ids(entries[f"{one}ID"]) for one in ("EntryWithdrawal", "Student", "Entity")
@@ -208,11 +201,8 @@ def _decide(
         "unknown_withdrawal_code": row_codes == UNKNOWN_CODE,
         "no_school_year": is_open & ~year_known,
     }
-    position = {reason: n for n, reason in enumerate((COUNTED, *EXCLUDED, *QUARANTINED))}
-    outcome = np.zeros(len(enrollment), np.int8)
-    for reason in reversed(holds):  # so that the first reason wins
-        np.copyto(outcome, position[reason], where=holds[reason], casting="unsafe")
-    return outcome
+    position = {reason: np.int8(n) for n, reason in enumerate(OUTCOME_OF_REASON)}
+    return np.select([*holds.values()], [position[reason] for reason in holds], np.int8(NOWHERE))
 
 
 def _comes_again(keys: np.ndarray) -> np.ndarray:

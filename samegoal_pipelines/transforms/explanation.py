@@ -34,7 +34,7 @@ from samegoal_pipelines.transforms.columns import (
     ids,
     records_of,
 )
-from samegoal_pipelines.transforms.demographics import build_student_demographics
+from samegoal_pipelines.transforms.demographics import student_tables
 from samegoal_pipelines.transforms.enrollments import (
     FilteredEnrollments,
     filter_enrollments,
@@ -176,7 +176,7 @@ def numbers_on_record(
     A student without an entry has no usable record in Student and Name, and is carried over.
     """
     decided = [{"student_id": one.student_id} | one.decision for one in explained if one.decision]
-    known = build_student_demographics(raw, frame_from(decided, STUDENT_STATUS.arrow_types)).students
+    known = student_tables(raw, frame_from(decided, STUDENT_STATUS.arrow_types))["student_demographics"]
     return {row["student_id"]: row["student_number"] for row in records_of(known)}
 
 

@@ -14,13 +14,7 @@ from samegoal_pipelines.tables.enrollments import ABSENT_STUDENTS
 from samegoal_pipelines.tables.people import CONFIDENTIAL_PHONES, RESTRICTED_PAIRS
 from samegoal_pipelines.tables.vocabulary import UNCERTAIN
 from samegoal_pipelines.transforms.columns import frame_from, frame_of
-from samegoal_pipelines.transforms.demographics import (
-    build_parent_demographics,
-    build_student_demographics,
-    find_confidential_phones,
-    find_restricted_pairs,
-    restriction_is_known,
-)
+from samegoal_pipelines.transforms.demographics import parent_tables, student_tables
 from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.explanation import explain_absences
 from samegoal_pipelines.transforms.reads import reading_notes
@@ -94,41 +88,6 @@ def compute_night(
         student_tables(raw_students, statuses, withholding),
         parents,
         [raw["Reads"] for raw in (raw_enrollments, raw_students, raw_parents) if "Reads" in raw],
-    )
-
-
-def student_tables(raw_students: Raw, statuses: pd.DataFrame, withholding: Withholding) -> Tables:
-    """What is landed of the students with a status (`student_demographics`)."""
-    built = build_student_demographics(raw_students, statuses, withholding=withholding)
-    return {
-        "student_demographics": built.students,
-        "without_record": built.without_record,
-        "confidential": find_confidential_phones(raw_students, withholding),
-        "withholding": _switches(withholding),
-    }
-
-
-def parent_tables(
-    raw_parents: Raw, statuses: pd.DataFrame, withholding: Withholding
-) -> tuple[Tables, dict[str, int]]:
-    """What is landed of their parents (`parent_demographics`), and the unused guardianships by reason."""
-    built = build_parent_demographics(raw_parents, statuses, withholding=withholding)
-    return {
-        "parent_demographics": built.parents,
-        "restriction": frame_of({"is_known": pa.array([restriction_is_known(raw_parents)])}),
-        "restricted": find_restricted_pairs(raw_parents, withholding),
-        "confidential": find_confidential_phones(raw_parents, withholding),
-        "withholding": _switches(withholding),
-    }, built.counts
-
-
-def _switches(withholding: Withholding) -> pd.DataFrame:
-    """The contact switches, to be landed with the contacts that were made with them."""
-    return frame_of(
-        {
-            "shows_restricted_contacts": pa.array([withholding.show_restricted_contacts]),
-            "shows_confidential_phones": pa.array([withholding.show_confidential_phones]),
-        }
     )
 
 

@@ -47,8 +47,7 @@ def classify_students(enrollments: pd.DataFrame, excluded: pd.DataFrame, today: 
     """Give every student of the counted enrollments a status on `today`, except the uncertain ones.
 
     Takes both frames of `filter_enrollments`. Statuses are ordered by student. A student with a quarantined
-    row (other than never effective) is uncertain, unless a sound enrollment is current, which no other row
-    can change.
+    row (other than never effective) is uncertain, unless a sound enrollment is current.
     """
     columns = columns_of(enrollments)
     codes, students = group_codes(ids(columns["student_id"]))
@@ -68,7 +67,7 @@ def classify_students(enrollments: pd.DataFrame, excluded: pd.DataFrame, today: 
     found["status"] = take(pa.array(STATUS_OF_REASON.values()), reason)
     found["reason"] = take(pa.array(STATUS_OF_REASON), reason)
     statuses = frame_of({name: found[name] for name in STUDENT_STATUS.names})
-    uncertain = _uncertain_students(excluded, students[known[reason == CURRENT_ENROLLMENT]])
+    uncertain = _uncertain_students(excluded, students[known[when[rows] == CURRENT]])
     if len(uncertain):
         statuses = statuses.loc[~statuses["student_id"].isin(uncertain["student_id"])].reset_index(drop=True)
     return StudentStatuses(statuses, uncertain)

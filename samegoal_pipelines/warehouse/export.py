@@ -19,7 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from samegoal_pipelines.errors import SYNC
-from samegoal_pipelines.tables.catalog import VIEW_COLUMNS
+from samegoal_pipelines.tables.catalog import VIEWS
 from samegoal_pipelines.transforms.students_csv import COLUMNS, NUMBER, cells_of, complaints
 from samegoal_pipelines.warehouse.disclosures import record_disclosure
 from samegoal_pipelines.warehouse.engine import as_operator
@@ -68,7 +68,7 @@ _STUDENTS = sa.text(
     """
 )
 
-_PARENT_COLUMNS = tuple(column.name for column in VIEW_COLUMNS["parent_demographics"])
+_PARENT_COLUMNS = VIEWS["parent_demographics"].names
 _PARENTS = sa.text(
     """
     select * from samegoal.parent_demographics

@@ -12,10 +12,9 @@ import pytest
 from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.qmlativ.reading import read_district
 from samegoal_pipelines.sandbox import Sandbox, serve
-from samegoal_pipelines.tables.catalog import NEEDED, OBJECTS
+from samegoal_pipelines.tables.catalog import NEEDED, OBJECTS, PUBLISHED
 from samegoal_pipelines.tables.checks import arrow
 from samegoal_pipelines.tables.declaration import QmlativObject
-from samegoal_pipelines.tables.history import BY_VIEW
 from samegoal_pipelines.tables.lineage import LINEAGE, empty_without, fed_by
 from samegoal_pipelines.transforms.reads import RESTRICTION
 from samegoal_pipelines.transforms.snapshot import compute_night
@@ -38,8 +37,8 @@ def fields_behind(source: str) -> frozenset[str]:
 
 BEHIND = {
     f"{view}.{column}": fields_behind(f"published_snapshot.{view}.{column}")
-    for view, history in BY_VIEW.items()
-    for column in history.columns
+    for view, table in PUBLISHED.items()
+    for column in table.names
 }
 """Published column → the Qmlativ fields that it ultimately comes from."""
 ORIGINS = [origin for columns in LINEAGE.values() for origin in columns.values()]
@@ -102,8 +101,8 @@ def publish(raw: Raw) -> Views:
     assets = (raw["raw_enrollments"], raw["raw_students"], raw["raw_parents"])
     frames = compute_night(*assets, TODAY, withholding=Withholding()).published().values()
     return {
-        view: frame.set_index(list(history.key), drop=False).sort_index()
-        for (view, history), frame in zip(BY_VIEW.items(), frames, strict=True)
+        view: frame.set_index(list(table.key), drop=False).sort_index()
+        for (view, table), frame in zip(PUBLISHED.items(), frames, strict=True)
     }
 
 

@@ -53,7 +53,7 @@ def judge(district: dict[str, list[Row]], today: date) -> Verdict:
 
     for student, enrollments in by_student.items():
         status, reason, deciding = classify(enrollments, district, today)
-        if student in verdict.uncertain and reason != "current_enrollment":
+        if student in verdict.uncertain and not is_current(deciding, today):
             continue
         verdict.uncertain.pop(student, None)
         verdict.statuses[student] = (status, reason, deciding["EntryWithdrawalID"])
@@ -107,15 +107,9 @@ def fate(row: Row, rows: list[Row], district: dict[str, list[Row]], today: date)
 
 def classify(enrollments: list[Row], district: dict[str, list[Row]], today: date) -> tuple[str, str, Row]:
     """Status, reason and deciding enrollment of one student."""
-    current, upcoming, past = [], [], []
-    for row in enrollments:
-        last = last_day(row)
-        if row["StartDate"] > today:
-            upcoming.append(row)
-        elif last is None or last >= today:
-            current.append(row)
-        else:
-            past.append(row)
+    current = [row for row in enrollments if is_current(row, today)]
+    upcoming = [row for row in enrollments if row["StartDate"] > today]
+    past = [row for row in enrollments if row["StartDate"] <= today and not is_current(row, today)]
 
     def home(row: Row) -> bool:
         return row["IsDefaultEntity"] is True
@@ -135,6 +129,11 @@ def classify(enrollments: list[Row], district: dict[str, list[Row]], today: date
     if code_of(latest, district) == "01":
         return "GRADUATED", "graduated", latest
     return "INACTIVE", "withdrawn", latest
+
+
+def is_current(row: Row, today: date) -> bool:
+    last = last_day(row)
+    return bool(row["StartDate"] <= today and (last is None or today <= last))
 
 
 def without_placeholders(row: Row) -> Row:

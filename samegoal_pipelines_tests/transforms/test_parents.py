@@ -6,26 +6,16 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from samegoal_pipelines.tables.catalog import published_tables
+from samegoal_pipelines.tables.catalog import LANDED, published_tables
 from samegoal_pipelines.tables.enrollments import STUDENT_STATUS
-from samegoal_pipelines.tables.people import (
-    CONFIDENTIAL_PHONES,
-    PARENT_CONTACTS,
-    PARENT_DEMOGRAPHICS,
-    RESTRICTED_PAIRS,
-    parents_table,
-)
+from samegoal_pipelines.tables.people import PARENT_CONTACTS, PARENT_DEMOGRAPHICS, parents_table
 from samegoal_pipelines.tables.validation import violations
-from samegoal_pipelines.transforms.demographics import (
-    ParentDemographics,
-    build_parent_demographics,
-    find_confidential_phones,
-    find_restricted_pairs,
-)
+from samegoal_pipelines.transforms.demographics import parent_tables
 from samegoal_pipelines.transforms.withholding import WITHHOLD, Withholding, withholding_notes
 from samegoal_pipelines_tests.transforms.builders import Row, raw, reads, records, table
 from samegoal_pipelines_tests.transforms.test_students import phone, status_row, uses
 
+PARENTS = "parent_demographics"
 SHOW_RESTRICTED = Withholding(show_restricted_contacts=True)
 SHOW_PHONES = Withholding(show_confidential_phones=True)
 UNREADABLE = '{"Rank": "first"}'
@@ -36,12 +26,6 @@ def guardian(number: int = 1, student: int | None = 1, parent: int | None = 10, 
     return {"StudentGuardianID": number} | usual | fields
 
 
-def with_reads(objects: dict[str, list[Row]], restriction_known: bool) -> dict[str, pd.DataFrame]:
-    """`raw_parents` with these objects. The restriction is known if its field was asked for."""
-    fields = ["HasActiveRestrictedAccess"] if restriction_known else []
-    return raw("raw_parents", objects) | {"Reads": reads("StudentGuardian", fields)}
-
-
 def build(
     guardians: list[Row],
     *,
@@ -49,8 +33,11 @@ def build(
     statuses: list[Row] | None = None,
     withholding: Withholding = WITHHOLD,
     **objects: list[Row],
-) -> ParentDemographics:
-    """Parents of student 1 (or of those in `statuses`); the people 10, 11 and 12 are known by name."""
+) -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
+    """What is landed of the parents of student 1 (or of those in `statuses`), and the unused guardianships.
+
+    The people 10, 11 and 12 are known by name. The restriction is known if its field was asked for.
+    """
     usual: dict[str, list[Row]] = {
         "StudentGuardian": guardians,
         "Name": [
@@ -71,15 +58,20 @@ def build(
         "NameEmail": [{"NameEmailID": 1, "NameID": 10, "EmailAddress": "p@example.org"}],
         "NamePhone": [phone(1, PhoneTypeID=1), phone(2, PhoneTypeID=2), phone(3, PhoneTypeID=3)],
     }
-    rows = with_reads(usual | uses((True, True)) | objects, restriction_known)
-    known = table(STUDENT_STATUS, statuses or [status_row()])
-    built = build_parent_demographics(rows, known, withholding=withholding)
-    assert not violations(built.parents, parents_table(withholding.show_restricted_contacts))
-    return built
+    granted = reads("StudentGuardian", ["HasActiveRestrictedAccess"] if restriction_known else [])
+    rows = raw("raw_parents", usual | uses((True, True)) | objects) | {"Reads": granted}
+    built, counts = parent_tables(rows, table(STUDENT_STATUS, statuses or [status_row()]), withholding)
+    declared = LANDED[PARENTS] | {PARENTS: parents_table(withholding.show_restricted_contacts)}
+    assert not any(violations(built[name], table) for name, table in declared.items())
+    return built, counts
+
+
+def parents(*guardians: Row, **more: Any) -> pd.DataFrame:
+    return build(list(guardians), **more)[0][PARENTS]
 
 
 def one(*guardians: Row, **more: Any) -> dict[str, Any]:
-    (person,) = records(build(list(guardians), **more).parents)
+    (person,) = records(parents(*guardians, **more))
     return person
 
 
@@ -113,7 +105,7 @@ def test_a_parent_under_restricted_access_keeps_the_row_and_loses_every_contact(
 
 
 def test_shown_contacts_of_a_restricted_parent_break_the_schema_of_any_other_district():
-    shown = build([guardian(HasActiveRestrictedAccess=True)], withholding=SHOW_RESTRICTED).parents
+    shown = parents(guardian(HasActiveRestrictedAccess=True), withholding=SHOW_RESTRICTED)
     assert violations(shown, PARENT_DEMOGRAPHICS)
     shown.insert(1, "student_number", pd.array([None], pd.ArrowDtype(pa.string())))
     assert not violations(shown, published_tables(True)["parents"])
@@ -128,7 +120,7 @@ def test_where_the_restriction_field_is_not_granted_the_flag_is_null_and_contact
 
 def test_a_restriction_holds_for_that_student_and_not_for_a_sibling():
     rows = [guardian(1, student=1, HasActiveRestrictedAccess=True), guardian(2, student=2)]
-    built = records(build(rows, statuses=[status_row(1), status_row(2)]).parents)
+    built = records(parents(*rows, statuses=[status_row(1), status_row(2)]))
     assert [(row["student_id"], row["email"]) for row in built] == [(1, None), (2, "p@example.org")]
 
 
@@ -139,9 +131,9 @@ def test_a_pair_that_comes_several_times_is_one_row_of_the_lowest_rank_then_the_
         guardian(2, Rank=2, RelationshipID=2),
         guardian(1, Rank=3, RelationshipID=1),
     ]
-    built = build(rows)
-    assert [(row["rank"], row["relationship"]) for row in records(built.parents)] == [(2, "F")]
-    assert built.counts["repeated"] == 3
+    built, counts = build(rows)
+    assert [(row["rank"], row["relationship"]) for row in records(built[PARENTS])] == [(2, "F")]
+    assert counts["repeated"] == 3
 
 
 @pytest.mark.parametrize("flag", [True, None])
@@ -198,20 +190,24 @@ def test_confidential_numbers_are_found_by_person_however_they_are_written():
     ]
     hidden = ["5125550101", "5125550102", "5550106"]
     for withholding, expected in ((WITHHOLD, hidden), (SHOW_PHONES, [])):
-        found = find_confidential_phones(raw("raw_parents", {"NamePhone": phones}), withholding)
-        assert not violations(found, CONFIDENTIAL_PHONES)
+        found = build([], NamePhone=phones, withholding=withholding)[0]["confidential"]
         assert found[["parent_id", "digits"]].values.tolist() == [[10, digits] for digits in expected]
 
 
 @pytest.mark.parametrize(
     ("known", "withholding", "pairs"),
-    [(True, WITHHOLD, [[1, 10]]), (False, WITHHOLD, []), (True, SHOW_RESTRICTED, [])],
+    [(True, WITHHOLD, [[1, 10], [9, 10]]), (False, WITHHOLD, []), (True, SHOW_RESTRICTED, [])],
 )
 def test_restricted_pairs_are_none_where_it_is_not_known_or_contacts_are_shown(known, withholding, pairs):
-    rows = with_reads({"StudentGuardian": [guardian(HasActiveRestrictedAccess=True)]}, known)
-    found = find_restricted_pairs(rows, withholding)
-    assert found.values.tolist() == pairs
-    assert not violations(found, RESTRICTED_PAIRS)
+    """Student 9 is not published tonight, but may have been."""
+    flags = {1: True, 2: False, 9: None}
+    rows = [
+        guardian(n, student, HasActiveRestrictedAccess=flag)
+        for n, (student, flag) in enumerate(flags.items())
+    ]
+    rows += [rows[0], guardian(parent=None, HasActiveRestrictedAccess=True)]
+    built, _ = build(rows, restriction_known=known, withholding=withholding)
+    assert built["restricted"].values.tolist() == pairs
 
 
 def test_a_snapshot_notes_what_is_not_known_and_what_is_shown():
@@ -233,13 +229,13 @@ def test_a_snapshot_notes_what_is_not_known_and_what_is_shown():
     ],
 )
 def test_a_guardian_who_cannot_be_placed_is_excluded_and_counted(row, reason):
-    built = build([row] if row else [])
-    assert built.parents.empty
-    assert {name: count for name, count in built.counts.items() if count} == ({reason: 1} if reason else {})
+    built, counts = build([row] if row else [])
+    assert built[PARENTS].empty
+    assert {name: count for name, count in counts.items() if count} == ({reason: 1} if reason else {})
 
 
 def test_siblings_share_their_parents_and_rows_come_ordered():
     pairs = [(2, 11), (1, 11), (2, 10), (1, 10)]
     rows = [guardian(n, student, parent) for n, (student, parent) in enumerate(pairs)]
-    built = build(rows, statuses=[status_row(1), status_row(2)]).parents
+    built = parents(*rows, statuses=[status_row(1), status_row(2)])
     assert built[["student_id", "parent_id"]].values.tolist() == sorted(map(list, pairs))

@@ -3,22 +3,17 @@
 from datetime import date
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from samegoal_pipelines.tables.catalog import LANDED
 from samegoal_pipelines.tables.enrollments import STUDENT_STATUS
-from samegoal_pipelines.tables.people import (
-    CONFIDENTIAL_PHONES,
-    STUDENT_DEMOGRAPHICS,
-    STUDENTS_WITHOUT_RECORD,
-)
 from samegoal_pipelines.tables.validation import violations
-from samegoal_pipelines.transforms.demographics import (
-    StudentDemographics,
-    build_student_demographics,
-    find_confidential_phones,
-)
+from samegoal_pipelines.transforms.demographics import student_tables
 from samegoal_pipelines.transforms.withholding import WITHHOLD, Withholding
 from samegoal_pipelines_tests.transforms.builders import Row, raw, records, table
+
+STUDENTS = "student_demographics"
 
 
 def status_row(student: int = 1, year: int = 2027, **fields: Any) -> dict[str, Any]:
@@ -66,8 +61,8 @@ def uses(*flags: tuple[bool | None, bool | None]) -> dict[str, list[Row]]:
 
 def build(
     statuses: list[Row] | None = None, withholding: Withholding = WITHHOLD, **objects: list[Row]
-) -> StudentDemographics:
-    """The demographics of student 1, whose name is 10, with these raw rows in place of the usual ones."""
+) -> dict[str, pd.DataFrame]:
+    """What is landed of student 1, whose name is 10, with these raw rows in place of the usual ones."""
     usual: dict[str, list[Row]] = {
         "Student": [record()],
         "Name": [{"NameID": 10, "FirstName": "Ana", "LastName": "Ruiz"}],
@@ -80,18 +75,15 @@ def build(
         "State": [{"StateID": 1, "Code": "TX"}],
         "County": [{"CountyID": 1, "Name": "Travis"}],
     }
-    raw_students = raw("raw_students", usual | objects)
-    built = build_student_demographics(
-        raw_students, table(STUDENT_STATUS, statuses or [status_row()]), withholding=withholding
-    )
-    assert not violations(built.students, STUDENT_DEMOGRAPHICS)
-    assert not violations(built.without_record, STUDENTS_WITHOUT_RECORD)
+    known = table(STUDENT_STATUS, [status_row()] if statuses is None else statuses)
+    built = student_tables(raw("raw_students", usual | objects), known, withholding)
+    assert not any(violations(built[name], declared) for name, declared in LANDED[STUDENTS].items())
     return built
 
 
 def one(statuses: list[Row] | None = None, **more: Any) -> dict[str, Any]:
     """The one student's row, null as None."""
-    (student,) = records(build(statuses, **more).students)
+    (student,) = records(build(statuses, **more)[STUDENTS])
     return student
 
 
@@ -274,13 +266,10 @@ def test_a_student_s_confidential_numbers_are_found_whoever_is_published():
     records.append(record(StudentID=3, NameID=None))
     phones = [phone(1, IsConfidential=True), phone(2, IsConfidential=None, NameID=20), phone(3, NameID=20)]
     phones.append(phone(4, IsConfidential=True, NameID=30))
-    rows = raw("raw_students", {"Student": records, "NamePhone": phones})
-    found = find_confidential_phones(rows, WITHHOLD)
-    assert not violations(found, CONFIDENTIAL_PHONES)
+    found = build([], Student=records, NamePhone=phones)["confidential"]
     assert found[["student_id", "digits"]].values.tolist() == [[1, "5550101"], [2, "5550102"]]
-    shown = find_confidential_phones(rows, Withholding(show_confidential_phones=True))
-    assert shown.empty
-    assert not violations(shown, CONFIDENTIAL_PHONES)
+    shows = Withholding(show_confidential_phones=True)
+    assert build([], shows, Student=records, NamePhone=phones)["confidential"].empty
 
 
 @pytest.mark.parametrize(
@@ -323,21 +312,21 @@ def test_the_email_is_the_first_by_rank_that_has_an_address():
 )
 def test_a_student_whom_student_or_name_does_not_know_is_named_as_being_without_a_record(objects):
     built = build(**objects)
-    assert built.students.empty
-    assert list(built.without_record["student_id"]) == [1]
+    assert built[STUDENTS].empty
+    assert list(built["without_record"]["student_id"]) == [1]
 
 
 def test_students_have_the_order_and_the_buildings_of_the_statuses():
     """Students without a status are excluded."""
     records = [record(StudentID=n) for n in (1, 2, 3, 2**53 + 1)]
     statuses = [status_row(n, building=f"School {n}") for n in (2**53 + 1, 2, 1)]
-    found = build(statuses, Student=records).students
+    found = build(statuses, Student=records)[STUDENTS]
     assert found[["student_id", "building"]].values.tolist() == [
         [n, f"School {n}"] for n in (2**53 + 1, 2, 1)
     ]
 
 
 def test_no_students_have_no_demographics():
-    built = build_student_demographics(raw("raw_students", {}), table(STUDENT_STATUS, []))
-    assert built.students.empty
-    assert built.without_record.empty
+    built = student_tables(raw("raw_students", {}), table(STUDENT_STATUS, []))
+    assert built[STUDENTS].empty
+    assert built["without_record"].empty

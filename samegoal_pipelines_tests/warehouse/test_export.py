@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.tables.catalog import VIEW_COLUMNS
+from samegoal_pipelines.tables.catalog import VIEWS
 from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines.warehouse.export import Exported, export_district
 from samegoal_pipelines_tests.reporting.factories import register
@@ -165,7 +165,7 @@ def test_a_parents_row_has_the_published_columns_as_they_are(registered, tmp_pat
               "zip": "01234", "email": "=mai@example.org"}  # fmt: skip
     _, exported = export(registered, tmp_path, student(7, **COMPLETE, parents={70: mother}))
     (row,) = read(exported.parents_file)
-    assert list(row) == [column.name for column in VIEW_COLUMNS["parent_demographics"]]
+    assert list(row) == list(VIEWS["parent_demographics"].names)
     assert {name: value for name, value in row.items() if value} == {
         "district_id": "grand-bend",
         "student_id": "7",

@@ -13,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from samegoal_pipelines.postgres.server import EmbeddedPostgres
-from samegoal_pipelines.tables.catalog import VIEW_COLUMNS
+from samegoal_pipelines.tables.catalog import VIEWS
 from samegoal_pipelines.tables.warehouse import metadata
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.errors import WarehouseError, WarehouseUnavailableError
@@ -66,9 +66,9 @@ _COLUMNS = """
 """
 
 
-@pytest.mark.parametrize("view", VIEW_COLUMNS)
+@pytest.mark.parametrize("view", VIEWS)
 def test_a_view_has_each_declared_column_as_declared(warehouse, view):
-    declared = VIEW_COLUMNS[view]
+    declared = VIEWS[view].columns
     types = {column.name: TYPES[column.type] for column in declared} | {"parents": "json"}
     assert rows(warehouse, _COLUMNS, relation=f"samegoal.{view}") == [
         (column.name, types[column.name], column.description) for column in declared

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from samegoal_pipelines.tables.catalog import VIEW_COLUMNS
+from samegoal_pipelines.tables.catalog import VIEWS
 from samegoal_pipelines.warehouse.errors import UnfitSnapshotError, WarehouseError
 from samegoal_pipelines.warehouse.rows import content_of
 from samegoal_pipelines.warehouse.snapshots import find_attempt
@@ -92,7 +92,7 @@ def test_details_hold_the_parents_in_order_of_rank(warehouse):
     found = dict(rows(warehouse, "select student_id, parents from samegoal.student_details"))
     assert found[2] == []
     assert [parent["parent_id"] for parent in found[3]] == [11, 10]
-    published = {column.name for column in VIEW_COLUMNS["parent_demographics"]}
+    published = {*VIEWS["parent_demographics"].names}
     assert found[1][0].keys() == published - {"district_id", "student_id", "student_number", "snapshot_date"}
     assert (found[1][0]["first_name"], found[1][0]["email"]) == ("Bo", None)
 

@@ -40,8 +40,13 @@ OBJECTS: dict[str, QmlativObject] = {
     wanted.label: wanted for objects in NEEDED.values() for wanted in objects
 }
 
+
+def _by_name(*tables: Table) -> dict[str, Table]:
+    return {each.name: each for each in tables}
+
+
 RAW_TABLES: dict[str, dict[str, Table]] = {
-    asset: {wanted.name: wanted.table for wanted in objects} for asset, objects in NEEDED.items()
+    asset: _by_name(*(wanted.table for wanted in objects)) for asset, objects in NEEDED.items()
 }
 """Raw asset → Qmlativ object → the table of its rows."""
 
@@ -55,11 +60,11 @@ def _with_number(table: Table) -> Table:
     return replace(table, columns=(student_id, STUDENT_NUMBER, *others))
 
 
-PUBLISHED = {
-    "student_status": _with_number(enrollments.STUDENT_STATUS),
-    "student_demographics": people.STUDENT_DEMOGRAPHICS,
-    "parent_demographics": _with_number(people.PARENT_DEMOGRAPHICS),
-}
+PUBLISHED = _by_name(
+    _with_number(enrollments.STUDENT_STATUS),
+    people.STUDENT_DEMOGRAPHICS,
+    _with_number(people.PARENT_DEMOGRAPHICS),
+)
 """View → its table in a snapshot."""
 _STATUS, _STUDENTS, _PARENTS = PUBLISHED.values()
 BESIDE_STATUS = tuple(column for column in _STUDENTS.columns if column.name not in _STATUS.names)
@@ -74,12 +79,12 @@ DETAILS = table(
     text("parents", "The student's parents as in parent_demographics: a JSON array by rank", required=True),
     key=("student_id",),
 )
-VIEWS = {
-    shown.name: replace(
-        shown, columns=(DISTRICT_ID, *shown.columns, SNAPSHOT_DATE), key=(DISTRICT_ID.name, *shown.key)
+VIEWS = _by_name(
+    *(
+        replace(table, columns=(DISTRICT_ID, *table.columns, SNAPSHOT_DATE), key=("district_id", *table.key))
+        for table in (*PUBLISHED.values(), DETAILS)
     )
-    for shown in (*PUBLISHED.values(), DETAILS)
-}
+)
 """View → its table, with the district and the night."""
 
 
@@ -90,40 +95,34 @@ def published_tables(show_restricted_contacts: bool) -> dict[str, Table]:
 
 
 LANDED: dict[str, dict[str, Table]] = {
-    **{asset: {**tables, "Reads": READS} for asset, tables in RAW_TABLES.items()},
-    "raw_enrollments": {
-        **RAW_TABLES["raw_enrollments"],
-        "EntityAccess": enrollments.ENTITY_ACCESS,
-        "Reads": READS,
-    },
+    "raw_enrollments": RAW_TABLES["raw_enrollments"] | _by_name(enrollments.ENTITY_ACCESS, READS),
+    "raw_students": RAW_TABLES["raw_students"] | _by_name(READS),
+    "raw_parents": RAW_TABLES["raw_parents"] | _by_name(READS),
     "cecs_filtered_enrollments": {
         "enrollments": enrollments.FILTERED_ENROLLMENTS,
         "excluded": enrollments.EXCLUDED_ENROLLMENTS,
     },
-    "student_status": {
-        "student_status": enrollments.STUDENT_STATUS,
-        "uncertain": enrollments.UNCERTAIN_STUDENTS,
-    },
-    "student_demographics": {
-        "student_demographics": people.STUDENT_DEMOGRAPHICS,
-        "without_record": people.STUDENTS_WITHOUT_RECORD,
-        "confidential": people.CONFIDENTIAL_PHONES,
-        "withholding": people.WITHHOLDING_USED,
-    },
-    "parent_demographics": {
-        "parent_demographics": people.PARENT_DEMOGRAPHICS,
-        "restricted": people.RESTRICTED_PAIRS,
-        "restriction": people.RESTRICTION_KNOWN,
-        "confidential": people.CONFIDENTIAL_PHONES,
-        "withholding": people.WITHHOLDING_USED,
-    },
-    "held_snapshot": {
-        **published_tables(show_restricted_contacts=False),
-        "carried_over": enrollments.CARRIED_OVER_STUDENTS,
-        "restricted": people.RESTRICTED_PAIRS,
-        "confidential": people.CONFIDENTIAL_PHONES,
-        "absent": enrollments.ABSENT_STUDENTS,
-    },
+    "student_status": _by_name(enrollments.STUDENT_STATUS, enrollments.UNCERTAIN_STUDENTS),
+    "student_demographics": _by_name(
+        people.STUDENT_DEMOGRAPHICS,
+        people.STUDENTS_WITHOUT_RECORD,
+        people.CONFIDENTIAL_PHONES,
+        people.WITHHOLDING_USED,
+    ),
+    "parent_demographics": _by_name(
+        people.PARENT_DEMOGRAPHICS,
+        people.RESTRICTED_PAIRS,
+        people.RESTRICTION_KNOWN,
+        people.CONFIDENTIAL_PHONES,
+        people.WITHHOLDING_USED,
+    ),
+    "held_snapshot": published_tables(show_restricted_contacts=False)
+    | _by_name(
+        enrollments.CARRIED_OVER_STUDENTS,
+        people.RESTRICTED_PAIRS,
+        people.CONFIDENTIAL_PHONES,
+        enrollments.ABSENT_STUDENTS,
+    ),
 }
 """Asset → landed table → its declaration. `held_snapshot` is what a held night would have published."""
 

@@ -5,15 +5,11 @@ from typing import NamedTuple
 
 
 class Reason(NamedTuple):
-    """A reason why an enrollment does not count.
-
-    Attributes:
-        sentence: for people, about the enrollment.
-        fix: what a registrar should change in Qmlativ. Empty if nothing is wrong.
-    """
+    """Why an enrollment does not count, in a sentence about the enrollment."""
 
     sentence: str
     fix: str = ""
+    """What a registrar should change in Qmlativ. Empty if nothing is wrong."""
 
 
 EXCLUDED = {

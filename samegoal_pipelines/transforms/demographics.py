@@ -152,29 +152,25 @@ def parent_tables(
         "home_language": pa.nulls(len(rows), pa.string()),
         **_find_phones(tables, persons, confidential, _PHONE_KINDS),
     }
-    # Students who are not published tonight too, because their last published rows must hide it as well.
+    # Also of students who are not published tonight: their last published rows must hide it too.
     hidden = raw["StudentGuardian"].loc[restricts & hides, ["StudentID", "NameIDGuardian"]].dropna()
+    hidden = hidden.drop_duplicates(ignore_index=True).set_axis([*RESTRICTED_PAIRS.names], axis="columns")
     return {
         "parent_demographics": frame_of(_describe(PARENT_DEMOGRAPHICS, tables, at, special)),
         "restriction": frame_of({"is_known": pa.array([known])}),
-        "restricted": hidden.drop_duplicates(ignore_index=True).set_axis(
-            RESTRICTED_PAIRS.names, axis="columns"
-        ),
+        "restricted": hidden,
         "confidential": _list_numbers(raw, confidential),
         "withholding": _switches(withholding),
     }, counts
 
 
 def find_confidential_phones(raw: Raw, withholding: Withholding) -> pd.DataFrame:
-    """The confidential numbers of the people in `raw_students` or `raw_parents`, published or not."""
+    """The confidential numbers of the people in `raw_students` or `raw_parents`, published tonight or not."""
     return _list_numbers(raw, _confidential_phones(raw, withholding))
 
 
 def _list_numbers(raw: Raw, confidential: _Confidential) -> pd.DataFrame:
-    """The table `CONFIDENTIAL_PHONES`.
-
-    Includes students who are not published tonight, because their last published rows must hide it too.
-    """
+    """The table `CONFIDENTIAL_PHONES`. The last published rows of any student must hide these numbers too."""
     numbers = confidential or {}
     owners: list[tuple[int | None, int | None, int]] = [(None, person, person) for person in numbers]
     if "Student" in raw:
@@ -212,7 +208,7 @@ def _records_of(records: Columns, statuses: Columns) -> np.ndarray:
 
 
 def _is_denied(flag: pa.Array) -> np.ndarray:
-    """True where the flag is false, and so not where it is unanswered."""
+    """True where the flag is false. An unanswered one is not."""
     return flags(pc.invert(flag))
 
 

@@ -39,12 +39,6 @@ def raw(asset: str, rows: RawRows) -> dict[str, pd.DataFrame]:
     return {name: table(declared, rows.get(name, ())) for name, declared in RAW_TABLES[asset].items()}
 
 
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a frame, null as None."""
-    rows: list[dict[str, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    return rows
-
-
 class Classified(NamedTuple):
     """What the rules make of a district's enrollments."""
 

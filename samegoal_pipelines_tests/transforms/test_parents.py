@@ -10,9 +10,10 @@ from samegoal_pipelines.tables.catalog import LANDED, published_tables
 from samegoal_pipelines.tables.enrollments import STUDENT_STATUS
 from samegoal_pipelines.tables.people import PARENT_CONTACTS, PARENT_DEMOGRAPHICS, parents_table
 from samegoal_pipelines.tables.validation import violations
+from samegoal_pipelines.transforms.columns import records_of
 from samegoal_pipelines.transforms.demographics import parent_tables
 from samegoal_pipelines.transforms.withholding import WITHHOLD, Withholding, withholding_notes
-from samegoal_pipelines_tests.transforms.builders import Row, raw, reads, records, table
+from samegoal_pipelines_tests.transforms.builders import Row, raw, reads, table
 from samegoal_pipelines_tests.transforms.test_students import phone, status_row, uses
 
 PARENTS = "parent_demographics"
@@ -71,7 +72,7 @@ def parents(*guardians: Row, **more: Any) -> pd.DataFrame:
 
 
 def one(*guardians: Row, **more: Any) -> dict[str, Any]:
-    (person,) = records(parents(*guardians, **more))
+    (person,) = records_of(parents(*guardians, **more))
     return person
 
 
@@ -120,7 +121,7 @@ def test_where_the_restriction_field_is_not_granted_the_flag_is_null_and_contact
 
 def test_a_restriction_holds_for_that_student_and_not_for_a_sibling():
     rows = [guardian(1, student=1, HasActiveRestrictedAccess=True), guardian(2, student=2)]
-    built = records(parents(*rows, statuses=[status_row(1), status_row(2)]))
+    built = records_of(parents(*rows, statuses=[status_row(1), status_row(2)]))
     assert [(row["student_id"], row["email"]) for row in built] == [(1, None), (2, "p@example.org")]
 
 
@@ -132,7 +133,7 @@ def test_a_pair_that_comes_several_times_is_one_row_of_the_lowest_rank_then_the_
         guardian(1, Rank=3, RelationshipID=1),
     ]
     built, counts = build(rows)
-    assert [(row["rank"], row["relationship"]) for row in records(built[PARENTS])] == [(2, "F")]
+    assert [(row["rank"], row["relationship"]) for row in records_of(built[PARENTS])] == [(2, "F")]
     assert counts["repeated"] == 3
 
 

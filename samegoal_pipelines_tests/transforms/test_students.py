@@ -9,9 +9,10 @@ import pytest
 from samegoal_pipelines.tables.catalog import LANDED
 from samegoal_pipelines.tables.enrollments import STUDENT_STATUS
 from samegoal_pipelines.tables.validation import violations
+from samegoal_pipelines.transforms.columns import records_of
 from samegoal_pipelines.transforms.demographics import student_tables
 from samegoal_pipelines.transforms.withholding import WITHHOLD, Withholding
-from samegoal_pipelines_tests.transforms.builders import Row, raw, records, table
+from samegoal_pipelines_tests.transforms.builders import Row, raw, table
 
 STUDENTS = "student_demographics"
 
@@ -79,7 +80,7 @@ def build(
 
 def one(statuses: list[Row] | None = None, **more: Any) -> dict[str, Any]:
     """The one student's row, null as None."""
-    (student,) = records(build(statuses, **more)[STUDENTS])
+    (student,) = records_of(build(statuses, **more)[STUDENTS])
     return student
 
 

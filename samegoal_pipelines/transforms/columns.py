@@ -154,6 +154,12 @@ def group_codes(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return codes, found
 
 
+def first_that_holds(holds: Mapping[str, np.ndarray], names: Iterable[str]) -> np.ndarray:
+    """For each row, the position in `names` of the first name in `holds` that is true, or `NOWHERE`."""
+    position = {name: np.int8(n) for n, name in enumerate(names)}
+    return np.select([*holds.values()], [position[name] for name in holds], np.int8(NOWHERE))
+
+
 def best_rows(codes: np.ndarray, groups: int, fields: Sequence[np.ndarray]) -> np.ndarray:
     """The greatest row of each group: by the first field, then by the second, and so on.
 

@@ -25,6 +25,7 @@ from samegoal_pipelines.transforms.columns import (
     columns_of,
     dates,
     days,
+    first_that_holds,
     flags,
     frame_of,
     group_codes,
@@ -201,8 +202,7 @@ def _decide(
         "unknown_withdrawal_code": row_codes == UNKNOWN_CODE,
         "no_school_year": is_open & ~year_known,
     }
-    position = {reason: np.int8(n) for n, reason in enumerate(OUTCOME_OF_REASON)}
-    return np.select([*holds.values()], [position[reason] for reason in holds], np.int8(NOWHERE))
+    return first_that_holds(holds, OUTCOME_OF_REASON)
 
 
 def _comes_again(keys: np.ndarray) -> np.ndarray:
@@ -239,12 +239,10 @@ def _school_years(years: Columns, row_years: np.ndarray) -> tuple[np.ndarray, np
     current = flags(years["IsCurrentYearForProvidedEntity"])
     if len(row_years) and not current.any():
         raise ValueError("SchoolYear: no year is flagged as current, so no open enrollment can be placed")
-    counts = current | flags(years["IsUpcomingYearForProvidedEntity"])
     keys = ids(years["SchoolYearID"])
-    sound = ~present(years["Unreadable"]) & (keys != MISSING)
-    listed = np.unique(keys[sound])
-    at = RowIndex(listed, "SchoolYearID").find(row_years)
-    return at != NOWHERE, np.append(np.isin(listed, keys[sound & counts]), False)[at]
+    listed = ~present(years["Unreadable"]) & (keys != MISSING)
+    counts = listed & (current | flags(years["IsUpcomingYearForProvidedEntity"]))
+    return np.isin(row_years, keys[listed]), np.isin(row_years, keys[counts])
 
 
 def find_school_rows(schools: Columns, row_schools: np.ndarray, row_years: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from samegoal_pipelines.transforms.columns import (
     best_rows,
     columns_of,
     days,
+    first_that_holds,
     flags,
     frame_of,
     group_codes,
@@ -28,9 +29,6 @@ from samegoal_pipelines.transforms.columns import (
     plain,
     take,
 )
-
-# Positions of the reasons in STATUS_OF_REASON, in its order.
-CURRENT_ENROLLMENT, UPCOMING_ONLY, BETWEEN, GRADUATED, WITHDRAWN = range(len(STATUS_OF_REASON))
 
 # When an enrollment is, in increasing order of precedence.
 PAST, UPCOMING, CURRENT = range(3)
@@ -93,13 +91,15 @@ def deciding_order(columns: Columns, today: date) -> dict[str, np.ndarray]:
 
 
 def _reasons(when: np.ndarray, has_past: np.ndarray, code: pa.Array) -> np.ndarray:
-    """The reason for each student, from when the deciding enrollment is and the code it ended with."""
-    graduated = pc.equal(code, GRADUATED_CODE).fill_null(False).to_numpy(zero_copy_only=False)
-    return np.select(
-        [when == CURRENT, (when == UPCOMING) & has_past, when == UPCOMING, graduated],
-        [np.int8(CURRENT_ENROLLMENT), np.int8(BETWEEN), np.int8(UPCOMING_ONLY), np.int8(GRADUATED)],
-        np.int8(WITHDRAWN),
-    )
+    """For each student, the position in STATUS_OF_REASON of the first reason that the enrollments give."""
+    holds = {
+        "current_enrollment": when == CURRENT,
+        "between_enrollments": (when == UPCOMING) & has_past,
+        "upcoming_enrollment_only": when == UPCOMING,
+        "graduated": flags(pc.equal(code, GRADUATED_CODE)),
+        "withdrawn": when == PAST,
+    }
+    return first_that_holds(holds, STATUS_OF_REASON)
 
 
 def _uncertain_students(excluded: pd.DataFrame, enrolled: np.ndarray) -> pd.DataFrame:

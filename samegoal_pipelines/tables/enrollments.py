@@ -137,20 +137,15 @@ _DECIDES = "student_id first_day last_day is_default_entity enrollment_id"
 _RULES = "rules: first_day + withdrawal_code student_id last_day is_default_entity enrollment_id"
 
 
-def _of_deciding(column: Column) -> Column:
-    """A column of the enrollment that decides the status."""
-    return replace(column, origin=f"{column.name} + {_DECIDES}")
-
-
 STUDENT_STATUS = table(
     "student_status",
     "One row per student: the status, why, and the enrollment that decided it",
     integer("student_id", "Qmlativ's StudentID", "student_id", required=True),
     text("status", f"One of {', '.join(STATUSES)}", _RULES, required=True, values=STATUSES),
     text("reason", f"The rule that decided the status: {', '.join(STATUS_OF_REASON)}", _RULES, required=True),
-    *map(
-        _of_deciding,
-        (
+    *(
+        replace(column, origin=f"{column.name} + {_DECIDES}")
+        for column in (
             integer("enrollment_id", "The deciding enrollment: Qmlativ's EntryWithdrawalID", required=True),
             day("first_day", "First day of the deciding enrollment", required=True),
             day("last_day", "Last day of the deciding enrollment, inclusive; null while open"),
@@ -159,7 +154,7 @@ STUDENT_STATUS = table(
             integer("entity_id", "Entity of the deciding enrollment: Qmlativ's EntityID"),
             text("building", "Name of the school of the deciding enrollment"),
             text("building_reporting_id", "The state's number of that school; text"),
-        ),
+        )
     ),
     key=("student_id",),
 )

@@ -1,7 +1,5 @@
 """Alembic's entry: run the migrations on the connection and in the transaction that `migrate` hands over."""
 
-from __future__ import annotations
-
 from alembic import context
 
 from samegoal_pipelines.tables.sql import SCHEMA

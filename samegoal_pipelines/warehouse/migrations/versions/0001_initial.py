@@ -1,7 +1,5 @@
 """All tables, as `samegoal_pipelines.tables` declares them."""
 
-from __future__ import annotations
-
 from alembic import op
 
 from samegoal_pipelines.tables.warehouse import metadata

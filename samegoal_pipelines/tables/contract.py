@@ -112,7 +112,7 @@ def _objects() -> Iterator[Contract]:
         promised = _PROMISED_OF_SNAPSHOTS.split() if recorded is snapshots else recorded.columns.keys()
         columns = [recorded.columns[name] for name in promised]
         key = [str(column.name) for column in recorded.primary_key]
-        yield _object(recorded.name, "table", recorded.comment, columns, key)
+        yield _object(str(recorded.name), "table", recorded.comment, columns, key)
 
 
 def _property(column: sa.Column[Any]) -> Contract:

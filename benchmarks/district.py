@@ -228,7 +228,7 @@ def _run_nights(pipe: Connection, home: str, facts: dict[str, Any]) -> None:
 
     spent = _timed_parts()
     deployment = Deployment()
-    deployment.registry.add(**facts, allow_local=True)
+    deployment.registry.add(**facts)
     add_partition(deployment.settings, facts["id"])
     pipe.send("ready")
     while True:

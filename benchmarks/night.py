@@ -123,7 +123,6 @@ def _night(
                 client_key=one.client_key,
                 client_secret="wrong" if one.id in wrong else one.client_secret,
                 timezone=zone,
-                allow_local=True,
             )
             add_partition(deployment.settings, one.id)
         _say(f"{count} districts registered in {time.monotonic() - began:.0f} s")

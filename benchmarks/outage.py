@@ -85,7 +85,6 @@ def _night(folder: Path, count: int, students: int, redis: "Redis | None") -> in
                 client_key=one.client_key,
                 client_secret=one.client_secret,
                 timezone=one.timezone,
-                allow_local=True,
             )
             add_partition(deployment.settings, one.id)
 

@@ -134,7 +134,6 @@ def register(deployment: Deployment, district: SandboxDistrict, base_url: str) -
         client_key=district.client_key,
         client_secret=district.client_secret,
         timezone=district.timezone,
-        allow_local=True,
     )
     add_partition(deployment.settings, district.id)
 

@@ -52,8 +52,10 @@ class Deployment:
     @cached_property
     def registry(self) -> Registry:
         """The registered districts and their encrypted credentials."""
-        cipher = SecretCipher(self.settings.make_home(), self.settings.configured_secret_keys)
-        return Registry(self.warehouse, cipher, self.settings.operator)
+        settings = self.settings
+        cipher = SecretCipher(settings.make_home(), settings.configured_secret_keys)
+        local = settings.allow_local_sources
+        return Registry(self.warehouse, cipher, settings.operator, allow_local=local)
 
     @cached_property
     def landing(self) -> Landing:

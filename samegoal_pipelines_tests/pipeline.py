@@ -83,7 +83,6 @@ class Pipeline:
                     "client_key": district.client_key,
                     "client_secret": district.client_secret,
                     "timezone": district.timezone,
-                    "allow_local": True,
                     **registration,
                 }
             )

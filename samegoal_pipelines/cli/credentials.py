@@ -12,7 +12,6 @@ import click
 from samegoal_pipelines.cli.commands import DONE, FAILED, Expiration, command, district_command
 from samegoal_pipelines.cli.terminal import print_facts
 from samegoal_pipelines.errors import PipelineError
-from samegoal_pipelines.printable import shown
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
@@ -28,29 +27,21 @@ SECRET_FILE = click.option(
 )
 
 
-def read_secret(district_id: str, file: Any, *, required: bool = True) -> str | None:
+def read_secret(file: Any, *, required: bool = True) -> str | None:
     """Read the secret from a file, standard input or a prompt. Others can see arguments.
 
     Args:
         required: otherwise the prompt or standard input may be empty, and the result is None.
     """
     if file is not None:
-        secret = file.read(_ENOUGH)
-    elif sys.stdin.isatty():
+        return str(file.read(_ENOUGH))
+    if sys.stdin.isatty():
         hint = "" if required else " (empty: the district awaits its secret)"
         default = None if required else ""
         secret = click.prompt(f"Client Secret{hint}", default, hide_input=True, show_default=False)
     else:
         secret = sys.stdin.buffer.read(_ENOUGH).decode(_ENCODING, "replace")
-    if secret.strip():
-        return str(secret.strip())
-    if file is None and not required:
-        return None
-    raise PipelineError(
-        "the Client Secret is empty",
-        district_id=shown(district_id),
-        next_step="give it with --client-secret-file, standard input or the prompt",
-    )
+    return secret if required or secret.strip() else None
 
 
 @district_command("rotate-secret")
@@ -70,7 +61,7 @@ def rotate_secret(
     schedule starts it at its next tick.
     """
     before = deployment.registry.get(district_id)
-    secret = read_secret(district_id, client_secret_file) or ""
+    secret = read_secret(client_secret_file) or ""
     deployment.registry.rotate_secret(district_id, client_secret=secret, client_key=client_key)
     if expires:
         deployment.registry.set(district_id, expires=expires)
@@ -91,13 +82,13 @@ def credentials(deployment: Deployment, district_id: str, reveal: bool) -> None:
     """
     from samegoal_pipelines.warehouse.disclosures import record_disclosure
 
+    district = deployment.registry.get(district_id)
     if reveal and not sys.stdout.isatty():
         raise PipelineError(
             "--reveal prints the Client Secret to a terminal only",
-            district_id=shown(district_id),
+            district_id=district_id,
             next_step="do not redirect it",
         )
-    district = deployment.registry.get(district_id)
     print_facts(credential_labels(deployment, district))
     if reveal:
         _, secret = deployment.registry.credentials(district_id)

@@ -249,9 +249,8 @@ def _register(deployment: Deployment, server: SandboxServer) -> list[str]:
                 client_key=made.client_key,
                 client_secret=made.client_secret,
                 timezone=made.timezone,
-                allow_local=True,
             )
             add_partition(deployment.settings, made.id)
         elif registered[made.id].base_url != base_url:
-            registry.set(made.id, base_url=base_url, allow_local=True)
+            registry.set(made.id, base_url=base_url)
     return [made.id for made in server.sandbox.districts]

@@ -54,8 +54,7 @@ def add_district(
 
     added = deployment.registry.add(
         id=district_id,
-        client_secret=read_secret(district_id, client_secret_file, required=False),
-        allow_local=deployment.settings.allow_local_sources,
+        client_secret=read_secret(client_secret_file, required=False),
         **registration,
     )
     add_partition(deployment.settings, added.id)
@@ -123,7 +122,7 @@ def set_district(
         changes["gate_limits"] = dict(gate_limits)
     if not changes:
         raise click.UsageError("name something to change; see --help")
-    deployment.registry.set(district_id, allow_local=deployment.settings.allow_local_sources, **changes)
+    deployment.registry.set(district_id, **changes)
     click.echo(f"{district_id}: changed {', '.join(sorted(changes))}")
     for name, choice in choices.items():
         if choice == "show":

@@ -55,10 +55,7 @@ def verify(
             unknown.append(str(error))
 
     def ask(one: District) -> Verification:
-        local = deployment.settings.allow_local_sources
-        return verify_district(
-            registry, one, today=one.local_date(now), landing=landing, allow_local=local, count_rows=count
-        )
+        return verify_district(registry, one, landing, one.local_date(now), count_rows=count)
 
     results = []
     with ThreadPoolExecutor(AT_ONCE) as threads:

@@ -88,8 +88,7 @@ def read_tonight(
         of erased students, which are not in the tables.
     """
     deployment, district = run.deployment, run.district
-    allow_local = deployment.settings.allow_local_sources
-    with QmlativClient(deployment.registry.connection(district, allow_local=allow_local)) as client:
+    with QmlativClient(deployment.registry.connection(district)) as client:
         deployment.registry.recognize(district, client.identity())
         read = read_district(
             client,

@@ -106,12 +106,25 @@ _DISTRICT = sa.select(
 
 
 class Registry:
-    """The districts of one deployment."""
+    """The districts of one deployment.
 
-    def __init__(self, engine: sa.Engine, cipher: SecretCipher, operator: str | None = None) -> None:
+    Args:
+        operator: who sets secrets, for the record.
+        allow_local: allow plain HTTP, loopback and private addresses, for the demo and tests.
+    """
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        cipher: SecretCipher,
+        operator: str | None = None,
+        *,
+        allow_local: bool = False,
+    ) -> None:
         self._engine = engine
         self._cipher = cipher
         self._operator = operator
+        self._allow_local = allow_local
 
     # -- reading --
 
@@ -130,7 +143,7 @@ class Registry:
         """The districts that the schedule runs, by id."""
         return [one for one in self.list() if one.active and not one.awaits_secret]
 
-    def connection(self, district: District, *, allow_local: bool = False, **limits: Any) -> Connection:
+    def connection(self, district: District, **limits: Any) -> Connection:
         """The connection to the district's Qmlativ, with these `limits`.
 
         Raises:
@@ -144,7 +157,7 @@ class Registry:
             client_secret=client_secret,
             token_url=district.token_url,
             entity_id=district.entity_id,
-            allow_local=allow_local,
+            allow_local=self._allow_local,
             **limits,
         )
 
@@ -189,7 +202,6 @@ class Registry:
         base_url: str,
         client_key: str,
         client_secret: str | None = None,
-        allow_local: bool = False,
         **facts: Any,
     ) -> District:
         """Register a district.
@@ -206,7 +218,7 @@ class Registry:
         given = {fact: value for fact, value in facts.items() if value is not None}
         given = {"timezone": DEFAULT_TIMEZONE, **given, "name": name, "base_url": base_url}
         with changing(self._engine, checked_id(id), "registering the district") as connection:
-            values = as_stored(given, allow_local=allow_local)
+            values = as_stored(given, allow_local=self._allow_local)
             if "expires" not in values:
                 values |= in_one_year(values["timezone"])
             if connection.scalar(sa.select(sa.exists().where(districts.c.district_id == id))):
@@ -220,14 +232,14 @@ class Registry:
                     next_step="finish it first: samegoal-pipelines districts erase ID --yes",
                 )
             _refuse_second_of_source(connection, id, values["base_url"], values.get("entity_id"))
-            credentials = self._as_stored(client_key, client_secret)
+            credentials = self._encrypted(client_key, client_secret)
             if client_secret is not None:
                 values |= self._secret_is_set()
             connection.execute(sa.insert(districts).values(district_id=id, **values))
             connection.execute(sa.insert(district_credentials).values(district_id=id, **credentials))
             return get_district(connection, id)
 
-    def set(self, district_id: str, *, allow_local: bool = False, **changes: Any) -> District:
+    def set(self, district_id: str, **changes: Any) -> District:
         """Change a district's registration. None clears a value.
 
         The remembered identity stays: a district may move, but it cannot become another one. Of gate_limits,
@@ -237,7 +249,7 @@ class Registry:
             InvalidDistrictError, UnknownDistrictError: nothing was changed.
         """
         with changing(self._engine, district_id, "changing the district") as connection:
-            values = as_stored(changes, allow_local=allow_local)
+            values = as_stored(changes, allow_local=self._allow_local)
             before = get_district(connection, district_id)
             if "gate_limits" in values:
                 values["gate_limits"] = merged_limits(before.gate_limits, values["gate_limits"])
@@ -259,11 +271,11 @@ class Registry:
             due_since = {}
             if get_district(connection, district_id).awaits_secret:  # a night that has begun is not late
                 due_since = {"due_since": sa.func.now()}
-            values = self._as_stored(client_key, client_secret)
+            values = self._encrypted(client_key, client_secret)
             connection.execute(sa.update(district_credentials).where(own).values(**values))
             update_district(connection, district_id, self._secret_is_set() | due_since)
 
-    def _as_stored(self, client_key: str | None, client_secret: str | None) -> dict[str, str | bytes]:
+    def _encrypted(self, client_key: str | None, client_secret: str | None) -> dict[str, str | bytes]:
         """The columns of these credentials. None leaves one out."""
         values: dict[str, str | bytes] = {}
         if client_key is not None:

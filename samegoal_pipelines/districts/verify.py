@@ -110,19 +110,13 @@ class Verification:
 
 
 def verify(
-    registry: Registry,
-    district: District,
-    *,
-    today: date,
-    landing: Landing | None = None,
-    allow_local: bool = False,
-    count_rows: bool = False,
+    registry: Registry, district: District, landing: Landing, today: date, *, count_rows: bool = False
 ) -> Verification:
     """Check everything about one district. It raises nothing, because each failure is a row.
 
     Args:
-        today: the district's date, to count the days until the Integration Access expires.
         landing: where the last night's counts are.
+        today: the district's date, to count the days until the Integration Access expires.
         count_rows: read the keys of every object now, which takes a few seconds per 10,000 students.
     """
     found = Verification(district.id, district.name)
@@ -140,7 +134,7 @@ def verify(
 
     ask("expiry", partial(_expiry, district, today))
     try:
-        connection = registry.connection(district, allow_local=allow_local, connections=CONNECTIONS)
+        connection = registry.connection(district, connections=CONNECTIONS)
     except (DistrictError, QmlativError) as error:
         found.steps.append(Step(error.reason, fill_in(error.next_step, district.id), "failed", "credentials"))
         return found
@@ -284,10 +278,10 @@ class _Questions:
             )
         return Step(f"all {len(wanted)} answer")
 
-    def rows(self, landing: Landing | None, today: date, *, count_rows: bool) -> Step:
+    def rows(self, landing: Landing, today: date, *, count_rows: bool) -> Step:
         """The number of rows of each object and entity, which it also stores."""
-        landed = landing and not count_rows and landed_rows(landing, self.district.id, today)
-        if landing and landed:
+        landed = None if count_rows else landed_rows(landing, self.district.id, today)
+        if landed:
             night, self.counted = landed
             outcome = f"as they came on the night of {night}"
             entries = landing.read_last(

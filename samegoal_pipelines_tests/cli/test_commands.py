@@ -58,10 +58,10 @@ def test_a_registration_is_changed_disabled_and_enabled_and_one_failure_stops_no
 
 def test_an_empty_secret_is_refused(served):
     _, add = served
-    run(*add)
     for words in (add, ["districts", "set-secret", "grand-bend"]):
         refused = run(*words, "--client-secret-file", "-", stdin="  \n").refusal
-        assert "Client Secret is empty" in refused
+        assert "Client Secret is blank" in refused
+        run(*add)
 
 
 def test_a_secret_from_a_file_of_windows_is_the_same_or_refused(served, tmp_path):
@@ -73,8 +73,7 @@ def test_a_secret_from_a_file_of_windows_is_the_same_or_refused(served, tmp_path
     file.write_bytes("made-up\r\n".encode("utf-8-sig"))
     assert run(*add, "--client-secret-file", str(file)).ok
     registry = Deployment().registry
-    connection = registry.connection(registry.get("grand-bend"), allow_local=True)
-    assert connection.client_secret.get_secret_value() == "made-up"
+    assert registry.credentials("grand-bend")[1].get_secret_value() == "made-up"
 
 
 @pytest.mark.parametrize(
@@ -177,7 +176,7 @@ ADD = ["districts", "add", "a", "--name", "A", "--base-url", "https://a.example.
     [
         (">&-", ["report", "--no-forecast"], 0, ""),
         ("<&- >&-", ADD, 0, ""),
-        ("<&-", [*ADD, "--client-secret-file", "-"], 1, "error: a: the Client Secret is empty"),
+        ("<&-", [*ADD, "--client-secret-file", "-"], 1, "error: a: the Client Secret is blank"),
         ("<&- >&- 2>&-", ["districts", "show", "nowhere"], 1, ""),
     ],
 )

@@ -106,7 +106,7 @@ def test_nothing_that_holds_a_secret_shows_it(environment, source, district, mon
     registry = deployment.registry
     Pipeline(deployment, source).add(made)
     one = registry.get(made.id)
-    connection = registry.connection(one, allow_local=True)
+    connection = registry.connection(one)
     settings = Settings()
     with QmlativClient(connection) as client:
         shown = [

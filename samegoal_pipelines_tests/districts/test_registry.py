@@ -221,10 +221,11 @@ def test_a_pasted_name_has_plain_spaces(registry):
         registry.set("grand-bend", access_name="Same\x1bGoal")
 
 
-def test_a_local_address_is_accepted_where_that_is_allowed(registry):
-    district = add(registry, base_url="http://127.0.0.1:8765/grand-bend/", allow_local=True)
+def test_a_local_address_is_accepted_where_that_is_allowed(warehouse, tmp_path):
+    registry = Registry(warehouse, SecretCipher(tmp_path, None), allow_local=True)
+    district = add(registry, base_url="http://127.0.0.1:8765/grand-bend/")
     assert (district.base_url, district.source_host) == ("http://127.0.0.1:8765/grand-bend", "127.0.0.1")
-    assert registry.connection(district, allow_local=True).base_url == district.base_url
+    assert registry.connection(district).base_url == district.base_url
 
 
 def test_a_change_that_somebody_else_does_not_end_is_not_waited_for_for_ever(

@@ -26,8 +26,11 @@ CODES = {"District/Entity", "District/SchoolYear"}
 class Source:
     """A sandbox district, registered."""
 
-    def __init__(self, registry: Registry, qmlativ: SandboxDistrict, server: SandboxServer) -> None:
+    def __init__(
+        self, registry: Registry, qmlativ: SandboxDistrict, server: SandboxServer, landing: Landing
+    ) -> None:
         self.registry = registry
+        self.landing = landing
         self.qmlativ = qmlativ
         self.server = server
         self.base_url = server.base_url(qmlativ)
@@ -39,12 +42,11 @@ class Source:
             name="Grand Bend ISD",
             base_url=self.base_url,
             client_key=self.qmlativ.client_key,
-            allow_local=True,
             **facts,
         )
 
     def verify(self, district: District | None = None, **how: Any) -> tuple[Verification, dict[str, Step]]:
-        how = {"allow_local": True, "today": TODAY} | how
+        how = {"today": TODAY, "landing": self.landing} | how
         found = verify(self.registry, district or self.register(), **how)
         assert found.ok == all(step.state != "failed" for step in found.steps)
         return found, {step.name: step for step in found.steps}
@@ -65,7 +67,8 @@ def source(warehouse: sa.Engine, tmp_path: Path) -> Iterator[Source]:
     sandbox = Sandbox.generate(districts=1, students=30, seed=3, today=TODAY)
     with serve(sandbox) as server:
         qmlativ = sandbox.districts[0]
-        yield Source(Registry(warehouse, SecretCipher(tmp_path, None)), qmlativ, server)
+        registry = Registry(warehouse, SecretCipher(tmp_path, None), allow_local=True)
+        yield Source(registry, qmlativ, server, Landing(str(tmp_path / "landing")))
 
 
 def rows_of(found: Verification) -> dict[str, int | None]:
@@ -294,8 +297,10 @@ def test_landed_rows_that_are_damaged_are_the_outcome(source, tmp_path):
     )
 
 
-def test_an_address_that_is_refused_says_what_to_do(source):
-    found, _ = source.verify(allow_local=False)
+def test_an_address_that_is_refused_says_what_to_do(source, warehouse, tmp_path):
+    district = source.register()
+    source.registry = Registry(warehouse, SecretCipher(tmp_path, None))
+    found, _ = source.verify(district)
     assert found.steps[-1] == Step(
         "the API Base URL must start with https://",
         "check the API Base URL; to correct it: samegoal-pipelines districts set grand-bend --base-url …; "

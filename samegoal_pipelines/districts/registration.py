@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from zoneinfo import available_timezones
 
@@ -32,8 +32,6 @@ _CONTACT = re.compile(
     rf"(?=.{{1,254}}$)\w[\w+-]*(\.[\w+-]+)*@({_LABEL}\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]", re.ASCII
 )
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
-Expires = date | Literal["never", "unknown"] | None
-"""A day, or that the district deleted the expiration, or that nobody knows."""
 
 
 def checked_id(district_id: str) -> str:
@@ -48,7 +46,10 @@ def checked_id(district_id: str) -> str:
 
 
 def as_stored(given: Mapping[str, Any], *, allow_local: bool) -> dict[str, Any]:
-    """The columns of these values. None or an empty text clears an optional one."""
+    """The columns of these values. None or an empty text clears an optional one.
+
+    `expires` is a date, never or unknown.
+    """
     values = dict(given)
     for name in ("access_name", "contact", "token_url"):
         if name in values:
@@ -60,7 +61,9 @@ def as_stored(given: Mapping[str, Any], *, allow_local: bool) -> dict[str, Any]:
     if contact := values.get("contact"):
         values["contact"] = _contact(contact)
     if "expires" in values:
-        values |= expires_as_stored(values["expires"])
+        expires = values["expires"]
+        values["expiration"] = "given" if isinstance(expires, date) else expires or "unknown"
+        values["expires"] = expires if isinstance(expires, date) else None
     if "timezone" in values and values["timezone"] not in available_timezones() - _NO_PLACES:
         raise InvalidDistrictError(
             f"{shown(values['timezone'])} is no IANA time zone",
@@ -83,13 +86,6 @@ def as_stored(given: Mapping[str, Any], *, allow_local: bool) -> dict[str, Any]:
     if token_url := values.get("token_url"):
         values["token_url"] = _url(token_url, "Token URL", allow_local)
     return values
-
-
-def expires_as_stored(expires: Expires) -> dict[str, Any]:
-    """The columns of a given expiration. None: unknown."""
-    if isinstance(expires, date):
-        return {"expires": expires, "expiration": "given"}
-    return {"expires": None, "expiration": expires or "unknown"}
 
 
 def in_one_year(timezone: str) -> dict[str, Any]:

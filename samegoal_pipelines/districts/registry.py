@@ -268,12 +268,12 @@ class Registry:
         """Set or replace the Client Secret, and the Client Key if one is given."""
         own = district_credentials.c.district_id == district_id
         with changing(self._engine, district_id, "replacing the secret") as connection:
-            due_since = {}
+            changes = self._secret_is_set()
             if get_district(connection, district_id).awaits_secret:  # a night that has begun is not late
-                due_since = {"due_since": sa.func.now()}
-            values = self._encrypted(client_key, client_secret)
-            connection.execute(sa.update(district_credentials).where(own).values(**values))
-            update_district(connection, district_id, self._secret_is_set() | due_since)
+                changes["due_since"] = sa.func.now()
+            credentials = self._encrypted(client_key, client_secret)
+            connection.execute(sa.update(district_credentials).where(own).values(**credentials))
+            update_district(connection, district_id, changes)
 
     def _encrypted(self, client_key: str | None, client_secret: str | None) -> dict[str, str | bytes]:
         """The columns of these credentials. None leaves one out."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.districts.cipher import SecretCipher
-from samegoal_pipelines.districts.registration import expires_as_stored
 from samegoal_pipelines.districts.registry import District, Registry
 from samegoal_pipelines.districts.verify import Step, Verification, landed_rows, verify
 from samegoal_pipelines.landing import Landing, LandingError
@@ -23,24 +22,21 @@ TODAY = date(2026, 10, 1)
 CODES = {"District/Entity", "District/SchoolYear"}
 
 
+@dataclass
 class Source:
     """A sandbox district, registered."""
 
-    def __init__(
-        self, registry: Registry, qmlativ: SandboxDistrict, server: SandboxServer, landing: Landing
-    ) -> None:
-        self.registry = registry
-        self.landing = landing
-        self.qmlativ = qmlativ
-        self.server = server
-        self.base_url = server.base_url(qmlativ)
+    registry: Registry
+    qmlativ: SandboxDistrict
+    server: SandboxServer
+    landing: Landing
 
     def register(self, **facts: Any) -> District:
         facts = {"client_secret": self.qmlativ.client_secret, "expires": date(2027, 7, 1)} | facts
         return self.registry.add(
             id="grand-bend",
             name="Grand Bend ISD",
-            base_url=self.base_url,
+            base_url=self.server.base_url(self.qmlativ),
             client_key=self.qmlativ.client_key,
             **facts,
         )
@@ -312,7 +308,7 @@ def test_an_address_that_is_refused_says_what_to_do(source, warehouse, tmp_path)
 
 def test_the_expiry_is_told_in_time(source):
     source.server.faults.add(kind="token", status=400)  # so that nothing else is asked
-    district = source.register()
+    source.register()
     for expires, outcome, next_step in (
         ("unknown", "unknown", "samegoal-pipelines districts set grand-bend --expires"),
         (date(2026, 9, 30), "expired on 2026-09-30", "districts set grand-bend --expires"),
@@ -325,7 +321,8 @@ def test_the_expiry_is_told_in_time(source):
         (date(2026, 12, 1), "2026-12-01, in 61 days", ""),
         ("never", "never", ""),
     ):
-        _, steps = source.verify(replace(district, **expires_as_stored(expires)))
+        district = source.registry.set("grand-bend", expires=expires)
+        _, steps = source.verify(district)
         assert (steps["expiry"].state, steps["expiry"].outcome) == ("warning" if next_step else "ok", outcome)
         assert next_step in steps["expiry"].next_step
         assert bool(steps["expiry"].next_step) == bool(next_step)

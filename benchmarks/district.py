@@ -124,6 +124,7 @@ class _Source:
         from samegoal_pipelines.qmlativ.client import QmlativClient
         from samegoal_pipelines.qmlativ.connection import Connection as Access
         from samegoal_pipelines.qmlativ.reading import read_district
+        from samegoal_pipelines.transforms.reads import rows_by_listing
 
         self._show(night, 0.0)
         facts = self.facts
@@ -133,12 +134,7 @@ class _Source:
         with QmlativClient(access) as client:
             read = read_district(client, ["raw_enrollments", "raw_students", "raw_parents"])
         self._show(night, LATENCY)
-        return {
-            listing: rows
-            for reads in read.reads.values()
-            for each in reads.values()
-            for listing, rows in each.arrived.items()
-        }
+        return rows_by_listing(arrived for tables in read.values() for arrived in tables["Reads"]["Arrived"])
 
     def _show(self, night: int, latency: float) -> None:
         self._pipe.send((night, latency))

@@ -12,11 +12,16 @@ import pandas as pd
 from samegoal_pipelines.defs.materializing import ERROR, WARN, Finding, district_check
 from samegoal_pipelines.defs.metadata import table
 from samegoal_pipelines.printable import counted
-from samegoal_pipelines.tables.reads import unchecked_objects, years_not_read
 from samegoal_pipelines.tables.worklist import PROBLEMS
 from samegoal_pipelines.transforms.enrollments import INCLUSIVE, SAME_DAY, observe_end_dates
 from samegoal_pipelines.transforms.entities import CHOOSE_ENTITIES, count_entities, not_granted_note
-from samegoal_pipelines.transforms.reads import find_missing_fields, read_twice_note, years_not_read_note
+from samegoal_pipelines.transforms.reads import (
+    find_missing_fields,
+    read_twice_note,
+    unchecked_objects,
+    years_not_read,
+    years_not_read_note,
+)
 
 RAW = ("raw_enrollments", "raw_students", "raw_parents")
 WORKLIST = "registrar_worklist"

@@ -10,7 +10,7 @@ from samegoal_pipelines.defs.errors import as_dagster_failure
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.materializing import materialize_tables, table_asset
 from samegoal_pipelines.defs.metadata import parent_facts, student_facts
-from samegoal_pipelines.qmlativ.errors import MissingFieldError
+from samegoal_pipelines.qmlativ.errors import AccessRefusedError
 from samegoal_pipelines.tables.catalog import LANDED
 from samegoal_pipelines.tables.people import (
     NAME_PHONE,
@@ -19,12 +19,12 @@ from samegoal_pipelines.tables.people import (
     STUDENT_GUARDIAN,
     parents_table,
 )
-from samegoal_pipelines.tables.reads import is_granted
 from samegoal_pipelines.transforms.demographics import (
     parent_tables,
     restriction_is_known,
     student_tables,
 )
+from samegoal_pipelines.transforms.reads import is_granted
 from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse.withholding import refuse_to_forget_restrictions
 
@@ -89,4 +89,4 @@ def refuse_unreadable_flags(raw: Tables, withholding: Withholding) -> None:
             continue
         if is_granted(raw["Reads"], read.name, field):
             detail = f"the field {field} is null in all {len(rows):,} rows, so it is unknown what to withhold"
-            raise MissingFieldError(detail, read.path)
+            raise AccessRefusedError(detail, read.path)

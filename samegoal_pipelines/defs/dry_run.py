@@ -71,7 +71,7 @@ def try_night(
 ) -> Iterator[Any]:
     """Read Qmlativ, compute the night and ask the gate, but publish and record nothing."""
     with as_dagster_failure("dry run", district_run):
-        raw, _, _ = read_tonight(district_run)
+        raw, _ = read_tonight(district_run)
         withholding = district_run.district.withholding
         refuse_a_lost_restriction(district_run, restriction_is_known(raw["raw_parents"]))
         for tables in raw.values():

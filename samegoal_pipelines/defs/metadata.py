@@ -9,10 +9,10 @@ import pandas as pd
 
 from samegoal_pipelines.defs.district_run import DistrictRun
 from samegoal_pipelines.printable import NOTHING
-from samegoal_pipelines.qmlativ.listing import ObjectRead
 from samegoal_pipelines.tables.vocabulary import EXCLUDED, QUARANTINED, STATUSES
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, count_outcomes
 from samegoal_pipelines.transforms.entities import count_entities
+from samegoal_pipelines.transforms.reads import rows_by_listing
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.transforms.status import StudentStatuses
 from samegoal_pipelines.warehouse.snapshots import Counts, Snapshot, last_attempts
@@ -27,22 +27,19 @@ PARTITION_ROWS = "dagster/partition_row_count"
 """Dagster's name for the rows of one partition. `dagster/row_count` would be those of all districts."""
 
 
-def reading_facts(reads: Mapping[str, ObjectRead]) -> dict[str, Any]:
-    """What was read for a raw asset by object, and the cost."""
-    read = reads.values()
-    arrived = sum(sum(one.arrived.values()) for one in read)
-    kept, repeats = sum(one.rows for one in read), sum(one.repeats for one in read)
+def reading_facts(reads: pd.DataFrame) -> dict[str, Any]:
+    """What was read for a raw asset by object, and the cost, from its table of reads."""
+    arrived = sum(rows_by_listing(reads["Arrived"]).values())
+    kept, repeats, unreadable = (int(reads[name].sum()) for name in ("Rows", "Repeats", "Unreadable"))
     names = ("object", "rows", "pages", "seconds", "requests repeated", "read again", "lost rows would show")
-    objects = (
-        (name, one.rows, one.pages, round(one.seconds, 2), one.retries, one.rereads, _yes(one.gaps_checked))
-        for name, one in reads.items()
-    )
+    columns = ["Object", "Rows", "Pages", "Seconds", "Retries", "Rereads", "GapsChecked"]
+    shown = reads[columns].round({"Seconds": 2}).itertuples(index=False)
     return {
         ROWS_IN: arrived,
         "exact repeats dropped": repeats,
         "rows of other people dropped": arrived - repeats - kept,
-        "rows with an unreadable value": sum(one.unreadable for one in read),
-        "objects": table(names, objects),
+        "rows with an unreadable value": unreadable,
+        "objects": table(names, ((*counts, _yes(checked)) for *counts, checked in shown)),
         **rows_out(kept),
     }
 

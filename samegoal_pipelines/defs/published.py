@@ -88,7 +88,7 @@ def published_snapshot(
         yield from release_held(context, config, district_run)
         return
     with as_dagster_failure(PUBLISHED_SNAPSHOT, district_run, of_night=True):
-        reads = district_run.landing.read_reads(district_run.today, district_run.run_id)
+        reads = district_run.landing.reads()
         refuse_a_lost_restriction(district_run, parent_demographics["restriction"]["is_known"].item())
         payload = assemble_snapshot(
             cecs_filtered_enrollments, student_status, student_demographics, parent_demographics, reads

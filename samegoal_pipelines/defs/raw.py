@@ -4,14 +4,12 @@ One step reads everything that the selected assets need, several objects at a ti
 any object fails, nothing of the night is stored.
 """
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Set
 from itertools import chain
 from typing import Any
 
 import dagster as dg
 import pandas as pd
-import pyarrow as pa
 
 from samegoal_pipelines.defs.checks import finding_checks, reading_findings
 from samegoal_pipelines.defs.district_run import DISTRICTS, DistrictRun
@@ -21,11 +19,10 @@ from samegoal_pipelines.defs.lineage import raw_columns
 from samegoal_pipelines.defs.materializing import materialize_tables, schema_check
 from samegoal_pipelines.defs.metadata import entity_facts, reading_facts
 from samegoal_pipelines.qmlativ.client import QmlativClient
-from samegoal_pipelines.qmlativ.listing import ObjectRead
 from samegoal_pipelines.qmlativ.reading import read_district
-from samegoal_pipelines.tables.reads import rows_by_listing
 from samegoal_pipelines.transforms.enrollments import window_start
 from samegoal_pipelines.transforms.erasure import drop_erased
+from samegoal_pipelines.transforms.reads import rows_by_listing
 from samegoal_pipelines.warehouse.erase import erased_students
 
 STEP = "reading Qmlativ"
@@ -67,9 +64,9 @@ def read_qmlativ(
     with as_dagster_failure(STEP, district_run, of_night=True):
         district_run.refuse_another_night()
         last = {asset: district_run.landing.read_last(asset, "Reads") for asset in selected}
-        raw, reads, erased = read_tonight(district_run, selected, chain.from_iterable(last.values()))
+        raw, erased = read_tonight(district_run, selected, chain.from_iterable(last.values()))
         for asset, tables in raw.items():
-            facts = reading_facts(reads[asset]) | entity_facts(tables)
+            facts = reading_facts(tables["Reads"]) | entity_facts(tables)
             facts["rows of erased students dropped"] = erased[asset]
             findings = reading_findings(asset, tables, last[asset])
             yield from materialize_tables(context, asset, tables, facts, findings=findings)
@@ -77,15 +74,15 @@ def read_qmlativ(
 
 def read_tonight(
     run: DistrictRun, assets: Set[str] = RAW_ASSETS.keys(), last_reads: Iterable[pd.DataFrame] = ()
-) -> tuple[dict[str, Tables], Mapping[str, Mapping[str, ObjectRead]], Mapping[str, int]]:
+) -> tuple[dict[str, Tables], dict[str, int]]:
     """Read these raw assets with the district's credentials.
 
     Args:
         last_reads: tables of reads, from when the assets were landed last.
 
     Returns:
-        By asset: its tables with the table of reads; what each object's reading came to; the number of rows
-        of erased students, which are not in the tables.
+        By asset: its tables with the table of reads; the number of rows of erased students, which are not in
+        the tables.
     """
     deployment, district = run.deployment, run.district
     with QmlativClient(deployment.registry.connection(district)) as client:
@@ -99,36 +96,4 @@ def read_tonight(
             entities=district.entities,
             progress=deployment.progress,
         )
-    frames, dropped = drop_erased(read.frames, erased_students(deployment.warehouse, district.id))
-    tables = {
-        asset: {**frames[asset], "Reads": reads_table(read.reads[asset])}
-        for asset in RAW_ASSETS
-        if asset in assets
-    }
-    return tables, read.reads, dropped
-
-
-def reads_table(reads: Mapping[str, ObjectRead]) -> pd.DataFrame:
-    """What was requested from Qmlativ for each object, and what arrived. It is landed beside the rows."""
-    rows = [
-        {
-            "Object": name,
-            "Path": read.path,
-            "Fields": json.dumps(list(read.fields)),
-            "Missing": json.dumps(sorted(read.missing)),
-            "SchoolYearIDs": json.dumps(list(read.school_years)),
-            "YearsNotRead": json.dumps(list(read.years_not_read)),
-            "Arrived": json.dumps(dict(read.arrived)),
-            "Rows": read.rows,
-            "Unreadable": read.unreadable,
-            "Repeats": read.repeats,
-            "Pages": read.pages,
-            "ShortPages": read.short_pages,
-            "Retries": read.retries,
-            "Rereads": read.rereads,
-            "GapsChecked": read.gaps_checked,
-            "Seconds": read.seconds,
-        }
-        for name, read in reads.items()
-    ]
-    return pa.Table.from_pylist(rows).to_pandas(types_mapper=pd.ArrowDtype)
+    return drop_erased(read, erased_students(deployment.warehouse, district.id))

@@ -26,14 +26,13 @@ from samegoal_pipelines.tables.catalog import NEEDED, OBJECTS
 from samegoal_pipelines.tables.declaration import QmlativObject
 from samegoal_pipelines.tables.enrollments import ENTITY, ENTRY_WITHDRAWAL, SCHOOL, SCHOOL_YEAR
 from samegoal_pipelines.tables.people import STUDENT, STUDENT_NAME
-from samegoal_pipelines.tables.reads import rows_by_object
 from samegoal_pipelines.transforms.entities import (
     CHOOSE_ENTITIES,
     EntityCount,
     count_entities,
     not_granted_note,
 )
-from samegoal_pipelines.transforms.reads import costs_of
+from samegoal_pipelines.transforms.reads import costs_of, rows_by_object
 
 CONNECTIONS = 4
 """Parallel requests to one district. Keep it low, because schools are working meanwhile."""

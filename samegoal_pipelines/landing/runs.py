@@ -1,9 +1,11 @@
 """One run's landed assets, which run's assets a snapshot was made from, and what the gate asks of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -11,9 +13,9 @@ import pandas as pd
 from samegoal_pipelines.landing.storage import LandingError
 from samegoal_pipelines.landing.store import LandedAsset, Landing
 from samegoal_pipelines.tables.catalog import RAW_TABLES
-from samegoal_pipelines.tables.reads import rows_by_object
 from samegoal_pipelines.tables.vocabulary import ACTIVE
 from samegoal_pipelines.transforms.gate import Students
+from samegoal_pipelines.transforms.reads import rows_by_object
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload, statuses_of
 from samegoal_pipelines.warehouse.snapshots import Snapshot
 
@@ -82,25 +84,15 @@ class RunLanding:
             return [] if found is None else [found]
         return []
 
-    def read_reads(self, night: date, *run_ids: str | None) -> list[pd.DataFrame]:
-        """The landed tables of reads of a night's raw assets, from the first of these runs that has each.
-
-        Or else from the last run of that night: a retried run continues with what the failed one landed.
-        """
-        found: list[pd.DataFrame] = []
-        for asset in RAW_TABLES:
-            with suppress(LandingError):
-                landed = self._landed(asset, night)
-                wanted = [one for run_id in run_ids for one in landed if one.run_id == run_id]
-                for one in (*wanted, *landed[-1:]):
-                    with suppress(LandingError):
-                        found.append(self.files.open(one, "Reads")["Reads"])
-                        break
-        return found
+    def reads(self) -> list[pd.DataFrame]:
+        """The usable tables of reads of tonight's raw assets."""
+        return _open_reads(self.files, self.newest)
 
     def newest(self, asset: str) -> LandedAsset | None:
-        """The asset as the last run of the night landed it. None if nothing is landed."""
-        return next(reversed(self._landed(asset, self.night)), None)
+        """The asset as this run landed it, or else the last run of the night: a retry uses what is there."""
+        landed = self._landed(asset)
+        own = [one for one in landed if one.run_id == self.run_id]
+        return next(reversed(own or landed), None)
 
     def enrollments_run_id(self) -> str | None:
         """The run that landed the raw enrollments of tonight's statuses. None if their files are gone.
@@ -109,12 +101,12 @@ class RunLanding:
         """
         filtered = self.newest("cecs_filtered_enrollments")
         filtered_at = filtered.landed_at if filtered else self.started_at
-        raw = self._landed("raw_enrollments", self.night)
+        raw = self._landed("raw_enrollments")
         runs = [one.run_id for one in raw if one.landed_at <= filtered_at]
         return self.run_id if self.run_id in runs else next(reversed(runs), None)
 
-    def _landed(self, asset: str, night: date) -> list[LandedAsset]:
-        return self.files.landed(asset, district_id=self.district_id, night=night)
+    def _landed(self, asset: str) -> list[LandedAsset]:
+        return self.files.landed(asset, district_id=self.district_id, night=self.night)
 
 
 class LandedEvidence:
@@ -125,8 +117,8 @@ class LandedEvidence:
 
     def emptied(self, published: Snapshot) -> dict[str, int]:
         """Objects without rows tonight, and their number of rows in the published night."""
-        runs = (published.run_id, published.landed_run_id)
-        before = _rows(self._landing.read_reads(published.snapshot_date, *runs))
+        files = self._landing.files
+        before = _rows(_open_reads(files, partial(landed_for, files, published)))
         return {name: rows for name, rows in before.items() if rows and self._tonight.get(name) == 0}
 
     def staying(self, published: Snapshot) -> Students | None:
@@ -148,5 +140,14 @@ class LandedEvidence:
         self._landing.write(HELD_SNAPSHOT, payload.to_land())
 
 
+def _open_reads(landing: Landing, find: Callable[[str], LandedAsset | None]) -> list[pd.DataFrame]:
+    found = []
+    for asset in RAW_TABLES:
+        with suppress(LandingError):
+            if landed := find(asset):
+                found.append(landing.open(landed, "Reads")["Reads"])
+    return found
+
+
 def _rows(reads: Iterable[pd.DataFrame]) -> dict[str, int]:
-    return rows_by_object(arrived for one in reads if "Arrived" in one for arrived in one["Arrived"])
+    return rows_by_object(chain.from_iterable(one["Arrived"] for one in reads))

@@ -109,11 +109,7 @@ class Landing(Storage):
         asset: str,
         landed_at: datetime,
     ) -> None:
-        """Land one asset: a Parquet file per table, then the manifest.
-
-        Args:
-            tables: table name (the Qmlativ object for raw assets) → frame with Arrow dtypes.
-        """
+        """Land one asset's frames with Arrow dtypes: a Parquet file per table, then the manifest."""
         rows = {name: len(frame) for name, frame in tables.items()}
         landed = LandedAsset(district_id, night, run_id, asset, landed_at, rows, {})
         folder = self._folder(landed)
@@ -138,9 +134,7 @@ class Landing(Storage):
     ) -> dict[str, pd.DataFrame]:
         """The asset's tables as landed by `run_id`, or else by the last run of that night.
 
-        Raises:
-            LandingError: nothing was landed for that night, or as `open`. Of several runs, one with a
-                damaged manifest is passed over: it may have died while writing.
+        Of several runs, one with a damaged manifest is passed over: it may have died while writing.
         """
         runs = self.landed(asset, district_id=district_id, night=night)
         found = [one for one in runs if run_id in (None, one.run_id)]
@@ -155,8 +149,7 @@ class Landing(Storage):
     def open(self, landed: LandedAsset, *only: str) -> dict[str, pd.DataFrame]:
         """An asset's tables, or only these: table name → frame with Arrow dtypes.
 
-        Raises:
-            LandedFileError: a file is missing, damaged, from elsewhere or without its declared columns.
+        Raises `LandedFileError` if a file is missing, damaged, from elsewhere or without a declared column.
         """
         if landed.damaged:
             raise LandedFileError(landed, MANIFEST, f"is damaged (run {landed.run_id})")
@@ -206,10 +199,7 @@ class Landing(Storage):
         with self._reading(landed.district_id), suppress(FileNotFoundError):
             content = self.files.cat_file(f"{self._folder(landed)}/{table}.parquet")
             with suppress(OSError, pa.ArrowException):
-                rows: list[dict[str, Any]] = pq.read_table(
-                    pa.BufferReader(content), columns=columns
-                ).to_pylist()
-                return rows
+                return list(pq.read_table(pa.BufferReader(content), columns=columns).to_pylist())
         return []
 
     def read_last(self, asset: str, table: str, *, district_id: str, up_to: date) -> pd.DataFrame | None:
@@ -231,31 +221,18 @@ class Landing(Storage):
     ) -> list[date]:
         """Delete, whole, the nights that landed before `keep_from`, except the ones to keep as well.
 
-        A night's own date may lie far from the day on which it landed (`sync --today`). A night that is
-        deleted halfway, because of a kill, is not read: its manifests go first.
-
-        Args:
-            today: the district's date; a night from `keep_from` to here is kept without looking at its files.
-            local_date: the district's date at a moment.
-
-        Returns:
-            The nights that were deleted, oldest first. If it raises, later nights were not touched.
+        A night's own date may be far from the day on which it landed (`sync --today`). One between
+        `keep_from` and `today` is kept without looking at its files. `local_date` is the district's date at a
+        moment. Return the deleted nights, oldest first. If it raises, later nights were not touched.
         """
-        pruned = [
-            night
-            for night in self.nights(district_id)
-            if night not in also_keep
-            and not keep_from <= night <= today
-            and local_date(self._landed_at(district_id, night)) < keep_from
-        ]
-        for night in pruned:
-            self._delete(self._night(district_id, night), f"landed files of {district_id} on {night}")
+        pruned = []
+        for night in self.nights(district_id):
+            if night not in also_keep and not keep_from <= night <= today:
+                landed = self.landed("*", district_id=district_id, night=night)
+                if not landed or local_date(landed[-1].landed_at) < keep_from:
+                    self._delete(self._night(district_id, night), f"landed files of {district_id} on {night}")
+                    pruned.append(night)
         return pruned
-
-    def _landed_at(self, district_id: str, night: date) -> datetime:
-        """When a night's last asset landed. A night without a manifest is incomplete and counts as old."""
-        landed = self.landed("*", district_id=district_id, night=night)
-        return landed[-1].landed_at if landed else _LONG_AGO
 
     def keep_page(self, night: date, page: str) -> str:
         """Write a night's report, replacing an earlier one. Return its location."""
@@ -303,7 +280,6 @@ class Landing(Storage):
             change: an asset's tables → the tables with the rows to keep.
             in_progress: the run that may be landing now. Its incomplete folders stay.
             last: the asset to rewrite after all others.
-            dry_run: only count.
         """
         files = rows = deleted = 0
         with self._reading(district_id):
@@ -330,8 +306,7 @@ class Landing(Storage):
     ) -> tuple[int, int]:
         """Replace changed files, then the manifest. Return the number of changed files and removed rows.
 
-        Raises:
-            LandedFileError: a file is neither as landed nor as an interrupted call left it.
+        Raises `LandedFileError` if a file is neither as landed nor as an interrupted call left it.
         """
         if landed.damaged:
             raise LandedFileError(landed, MANIFEST, "is damaged")

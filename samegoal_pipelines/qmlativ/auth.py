@@ -8,6 +8,7 @@ import json
 import re
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote_plus
@@ -18,15 +19,15 @@ from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.errors import (
     CHECK_TOKEN_URL,
-    BlockedByFirewallError,
     InvalidCredentialsError,
     MalformedAnswerError,
-    QmlativError,
-    ReadCancelledError,
+    RequestRefusedError,
+    SourceUnavailableError,
 )
 from samegoal_pipelines.qmlativ.transport import Answer
 
 _WHERE = "token"
+_REFUSED = (400, 401, 403)
 ClientAuth = Literal["form", "basic"]
 
 
@@ -59,30 +60,30 @@ class ClientCredentials:
 
     def _fetch(self) -> Token:
         answer = self._ask(self.method)
-        if _refuses(answer) and self.method == "form":
+        if answer.status in _REFUSED and self.method == "form":
             answer = self._ask_with_basic() or answer
-        if answer.status == 403 and answer.is_html:
-            raise BlockedByFirewallError(_WHERE)
-        if _refuses(answer):
+        if answer.status in _REFUSED:
             raise InvalidCredentialsError(
                 f"Qmlativ does not accept the credentials (HTTP {answer.status})", _WHERE
             )
         if answer.status != 200:
             raise _no_token(f"HTTP {answer.status} where a token was expected")
-        return _token_in(answer.body)
+        try:
+            value = json.loads(answer.body)["access_token"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            value = None
+        if not isinstance(value, str) or not re.fullmatch(r"[\x21-\x7e]+", value):
+            raise _no_token("the answer holds no usable access_token")
+        return Token(value)
 
     def _ask_with_basic(self) -> Answer | None:
-        """The answer to HTTP Basic. If it is accepted, HTTP Basic is used from then on."""
-        try:
+        """The answer to HTTP Basic, which is used from then on. None if that fails as well."""
+        with suppress(MalformedAnswerError, RequestRefusedError, SourceUnavailableError):
             answer = self._ask("basic")
-        except ReadCancelledError:
-            raise
-        except QmlativError:
-            return None  # the answer to the form stays the reason
-        if answer.status != 200:
-            return None
-        self.method = "basic"
-        return answer
+            if answer.status == 200:
+                self.method = "basic"
+                return answer
+        return None
 
     def _ask(self, method: ClientAuth) -> Answer:
         headers = {"Suppress-Development-Permissions": "true"}
@@ -95,21 +96,6 @@ class ClientCredentials:
             form |= {"client_id": key, "client_secret": secret}
         request = requests.Request("POST", self._connection.token_address, headers=headers, data=form)
         return self._exchange(request, _WHERE)
-
-
-def _refuses(answer: Answer) -> bool:
-    """Whether the token endpoint refuses the credentials or the way they were sent."""
-    return answer.status in (400, 401, 403) and not (answer.status == 403 and answer.is_html)
-
-
-def _token_in(body: bytes) -> Token:
-    try:
-        value = json.loads(body)["access_token"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        value = None
-    if not isinstance(value, str) or not re.fullmatch(r"[\x21-\x7e]+", value):
-        raise _no_token("the answer holds no usable access_token")
-    return Token(value)
 
 
 def _no_token(detail: str) -> MalformedAnswerError:

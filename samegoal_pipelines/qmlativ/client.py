@@ -23,10 +23,8 @@ from samegoal_pipelines.qmlativ.errors import (
     CHECK_ADDRESS,
     GRANT_ENTITY,
     AccessRefusedError,
-    BlockedByFirewallError,
     InvalidCredentialsError,
     MalformedAnswerError,
-    MissingFieldError,
     QmlativError,
     RequestRefusedError,
 )
@@ -117,13 +115,13 @@ class QmlativClient:
     def granted(self, wanted: QmlativObject) -> tuple[Column, ...]:
         """The fields of an object to request, without optional ones that are not granted.
 
-        Raises `MissingFieldError`, which names object and field, if a required one is not granted.
+        Raises `AccessRefusedError`, which names object and field, if a required one is not granted.
         """
         described = self.describe(wanted)
         needed = [field.name for field in wanted.fields if not field.optional]
         for name in [*needed, wanted.only or wanted.key]:
             if name not in described:
-                raise MissingFieldError(f"the field {name} is not granted", wanted.path)
+                raise AccessRefusedError(f"the field {name} is not granted", wanted.path)
         return tuple(field for field in wanted.fields if field.name in described)
 
     def read(
@@ -141,7 +139,7 @@ class QmlativClient:
         row, a JSON object of the values with a wrong type. `progress` is called with the rows of each page.
         `expected_rows` is last time's count, if known. It saves time and never changes the result.
 
-        Raises `MissingFieldError` if a required field is not granted or in no row.
+        Raises `AccessRefusedError` if a required field is not granted or in no row.
         """
         return self._reader(wanted, school_year_id, only_rows).read(expected_rows, progress)
 
@@ -190,7 +188,7 @@ class QmlativClient:
         token = self._credentials.token()
         answer = ask()
         # A fresh token may be one that the token server gave out before, and run out at once.
-        if _says_expired(answer) or (token.accepted and answer.status == 401):
+        if answer.says_expired or (token.accepted and answer.status == 401):
             token = self._credentials.token(refused=token)
             answer = ask()
         if answer.status not in (401, 403):
@@ -208,16 +206,10 @@ def _is_allowed(coming: Future[Answer]) -> bool:
     return True
 
 
-def _says_expired(answer: Answer) -> bool:
-    return answer.status in (401, 403) and b"token has expired" in answer.body.lower()
-
-
 def _refusal(answer: Answer, where: str, entity_id: int | None) -> QmlativError:
     """The error for a status other than 200. It does not quote the answer."""
-    if answer.status == 401 or _says_expired(answer):
+    if answer.status == 401 or answer.says_expired:
         return InvalidCredentialsError(f"Qmlativ refuses the token (HTTP {answer.status})", where)
-    if answer.status == 403 and answer.is_html:
-        return BlockedByFirewallError(where)
     if answer.status == 403:
         if _REFUSED_ENTITY.search(answer.body):
             name = "the district's entity" if entity_id is None else f"entity {entity_id}"

@@ -76,8 +76,6 @@ class Connection:
                 "the Client Key or the Client Secret is missing",
                 next_step="register them again: samegoal-pipelines districts rotate-secret ID",
             )
-        if self.connections < 1 or not 1 <= self.page_size <= 10_000:
-            raise ValueError("connections must be at least 1 and page_size between 1 and 10,000")
 
     @property
     def token_address(self) -> str:
@@ -91,40 +89,28 @@ def checked_url(url: str, what: str = "API Base URL", *, allow_local: bool = Fal
     `allow_local` allows plain http and loopback or private addresses, for the demo and tests.
     """
     url = url.strip()
-    if not url or re.search(r"[\s\\\x00-\x1f\x7f]", url):
-        raise UnsafeUrlError(f"the {what} is empty or holds a space, a backslash or a control character")
+    malformed = UnsafeUrlError(
+        f"the {what} must be a host and a path such as https://skyward.iscorp.com/DistrictAPI: no user name, "
+        "no query (?), no fragment (#), no space, backslash or control character, and no . or .. in the path"
+    )
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
     except ValueError:
-        raise UnsafeUrlError(f"the {what} is not a URL") from None
+        raise malformed from None
     if parts.scheme != "https" and not (allow_local and parts.scheme == "http"):
         raise UnsafeUrlError(
-            f"the {what} must start with https://",
-            next_step=f"{CHECK_ADDRESS}; {FOR_A_SANDBOX}",
+            f"the {what} must start with https://", next_step=f"{CHECK_ADDRESS}; {FOR_A_SANDBOX}"
         )
-    if "@" in parts.netloc:
-        raise UnsafeUrlError(f"the {what} must not hold a user name or password")
-    if "?" in url or "#" in url:
-        raise UnsafeUrlError(f"the {what} must not hold a query or fragment (nothing after ? or #)")
-    if not host:
-        raise UnsafeUrlError(f"the {what} names no host")
-    if any(segment in (".", "..") for segment in parts.path.lower().replace("%2e", ".").split("/")):
-        raise UnsafeUrlError(f"the {what} must not hold . or .. as a part of its path")
+    dots = {".", ".."} & set(parts.path.lower().replace("%2e", ".").split("/"))
+    if not host or "@" in parts.netloc or dots or re.search(r"[?#\s\\\x00-\x1f\x7f]", url):
+        raise malformed
     if not allow_local and _is_local(host.rstrip(".").lower()):
         raise UnsafeUrlError(
             f"the {what} must be a public address; it leads to this machine or a private network",
             next_step=f"{CHECK_ADDRESS}; {FOR_A_SANDBOX}",
         )
     return url.rstrip("/")
-
-
-def check_peer(address: str) -> None:
-    """Refuse a peer that is not on the public internet, regardless of its name."""
-    if not is_public(address):
-        raise UnsafeUrlError(
-            "the host of the API Base URL leads to a loopback, private or reserved address; not read"
-        )
 
 
 def is_public(address: str) -> bool:

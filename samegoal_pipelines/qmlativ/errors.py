@@ -37,14 +37,10 @@ class WrongDistrictError(QmlativError):
 
 
 class AccessRefusedError(QmlativError):
-    """The Integration Access does not allow this."""
+    """The Integration Access does not allow this, or a required field is in no row."""
 
     kind = Kind.GRANTS
     next_step = GRANT
-
-
-class MissingFieldError(AccessRefusedError):
-    """A required field is not granted, or is missing from every row."""
 
 
 class RequestRefusedError(QmlativError):

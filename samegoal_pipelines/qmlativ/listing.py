@@ -2,20 +2,20 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from samegoal_pipelines.errors import REPORT, Kind
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.decode import Page, PageDecoder
 from samegoal_pipelines.qmlativ.errors import (
     AccessRefusedError,
     MalformedAnswerError,
-    MissingFieldError,
     QmlativError,
     RequestRefusedError,
     SourceUnavailableError,
@@ -40,6 +40,7 @@ _FIRST = (
 )
 """Then the objects with the most rows: a long listing that starts late ends last. The rest are short."""
 ATTEMPTS = 3  # to read an object until its pages fit
+ROWS_THAT_TELL = 20  # fewer rows may be wrong by chance
 SEARCH_FAILED = (RequestRefusedError, AccessRefusedError, MalformedAnswerError, SourceUnavailableError)
 """What a server may answer to a search that it does not support."""
 Progress = Callable[[int], None]
@@ -47,39 +48,19 @@ Progress = Callable[[int], None]
 SearchCondition = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class ObjectRead:
-    """The account of a read: what was requested and what arrived, as counts and names, never a value.
+class Reading(NamedTuple):
+    """An object's rows, and the account of the read: counts and names, never a value.
 
-    `path` is relative to the base URL, without page and size. `missing` are optional fields that are not
-    granted. `rows` counts the rows kept. `arrived` counts the rows received by listing
-    (`Enrollment/EntryWithdrawal?SchoolYearID=27`). The next night passes it as `expected_rows`, to load known
-    pages at once. `gaps_checked` is false if the server does not sort or search by key, so that one read
-    cannot show a row lost to a deletion. Such an object was read until two reads in a row agreed.
+    The account is the object's row in the table of reads (`tables.reads`), with lists that are not JSON yet.
     """
 
-    path: str
-    fields: tuple[str, ...]
-    missing: frozenset[str] = frozenset()
-    school_years: tuple[int, ...] = ()
-    years_not_read: tuple[int, ...] = ()
-    rows: int = 0
-    pages: int = 0
-    seconds: float = 0.0
-    retries: int = 0
-    short_pages: int = 0
-    repeats: int = 0
-    unreadable: int = 0
-    rereads: int = 0
-    gaps_checked: bool = True
-    arrived: Mapping[str, int] = field(default_factory=dict)
-
-
-class Reading(NamedTuple):
-    """An object's rows, and how they were read."""
-
     table: pa.Table
-    read: ObjectRead
+    account: dict[str, Any]
+
+
+def count_rows(table: pa.Table) -> dict[str, int]:
+    """The columns of an account that depend on the kept rows."""
+    return {"Rows": table.num_rows, "Unreadable": table.num_rows - table[UNREADABLE.name].null_count}
 
 
 @dataclass
@@ -111,8 +92,8 @@ class ListingReader:
     def read(self, expected_rows: int | None = None, progress: Progress | None = None) -> Reading:
         """Read all rows. Raises `QmlativError` if the pages did not fit on any attempt.
 
-        If a read cannot show whether rows were lost between its pages, the next read must return the same
-        rows.
+        If a read cannot show whether rows were lost between its pages, because the server does not sort or
+        search by key, the next read must return the same rows.
         """
         started = time.monotonic()
         last: pa.Table | None = None
@@ -124,7 +105,7 @@ class ListingReader:
                 continue
             if gaps_checked or (last is not None and same_rows(merged.table, last)):
                 seconds = round(time.monotonic() - started, 3)
-                return self._account(merged, rereads=reread, gaps_checked=gaps_checked, seconds=seconds)
+                return self._reading(merged, Rereads=reread, GapsChecked=gaps_checked, Seconds=seconds)
             last = merged.table
         raise QmlativError("data changed while it was read", self._listing.label, transient=True)
 
@@ -158,7 +139,7 @@ class ListingReader:
         self._absent = frozenset.intersection(*absent) if absent else frozenset()
         for asked in self.asked:
             if asked.name in self._absent and not asked.optional:
-                raise MissingFieldError(
+                raise AccessRefusedError(
                     f"the field {asked.name} is missing from every row", self._listing.label
                 )
         merged = merge_pages(tables, self.wanted.key, keep_repeats=self.wanted.keep_repeats)
@@ -223,32 +204,32 @@ class ListingReader:
         glance(answer.body)
         return answer.body
 
-    def _account(self, merged: MergedPages, **facts: Any) -> Reading:
+    def _reading(self, merged: MergedPages, **facts: Any) -> Reading:
         """The table with all declared columns, and its account."""
         rows = merged.table.num_rows
         columns = {
             each.name: merged.table[each.name] if each in self.asked else pa.nulls(rows, each.arrow_type)
             for each in self.wanted.fields
         }
-        unreadable = merged.table[UNREADABLE.name]
-        asked = tuple(each.name for each in self.asked)
-        return Reading(
-            pa.table({**columns, UNREADABLE.name: unreadable}),
-            ObjectRead(
-                path=self._listing.path,
-                fields=asked,
-                missing=frozenset(columns) - set(asked) | self._absent,
-                school_years=() if self.year is None else (self.year,),
-                rows=rows,
-                pages=self._pages,
-                retries=self._retries,
-                short_pages=self._short,
-                repeats=merged.repeats,
-                unreadable=rows - unreadable.null_count,
-                arrived={self._listing.label: rows},
-                **facts,
-            ),
-        )
+        asked = [each.name for each in self.asked]
+        account = {
+            "Path": self._listing.path,
+            "Fields": asked,
+            "Missing": sorted({*columns} - {*asked} | self._absent),
+            "SchoolYearIDs": [] if self.year is None else [self.year],
+            "YearsNotRead": [],
+            "Arrived": {self._listing.label: rows},
+            **count_rows(merged.table),
+            "Repeats": merged.repeats,
+            "Pages": self._pages,
+            "ShortPages": self._short,
+            "Retries": self._retries,
+            **facts,
+        }
+        if account["Unreadable"] == rows >= ROWS_THAT_TELL:  # the field has changed, not some rows
+            detail = "a field has a wrong type in every row"
+            raise QmlativError(detail, self._listing.label, kind=Kind.DEFECT, next_step=REPORT)
+        return Reading(pa.table({**columns, UNREADABLE.name: merged.table[UNREADABLE.name]}), account)
 
 
 def _query(asked: Sequence[Column], school_year_id: int | None) -> dict[str, str]:

@@ -11,7 +11,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from samegoal_pipelines.qmlativ.connection import Connection
@@ -79,31 +79,31 @@ def peek(body: bytes) -> str | None:
     return json.loads(match[1]) if match else None
 
 
-@dataclass
 class PageWalk:
     """All pages of a listing, in order, loaded ahead.
 
     `load` starts a request, and its future is the decoded page. `load` calls the function it is given as soon
     as the body has arrived, so that the next page loads while this one is decoded. `expected_rows`, if known
     from last time, says which pages to load at once. Following Next still decides which pages belong to the
-    read, so a wrong expectation costs requests but never rows.
+    read, so a wrong expectation costs requests but never rows. `short` counts short pages before the last.
     """
 
-    listing: Listing
-    load: Callable[[PageRef, Callable[[bytes], None]], Future[Page]]
-    connection: Connection
-    expected_rows: int = 0
-    short: int = field(default=0, init=False)
-    """The number of short pages before the last one."""
-
-    def __post_init__(self) -> None:
-        self._size, self._max_pages = self.connection.page_size, self.connection.max_pages
-        self._known = min(-(-self.expected_rows // self._size), self._max_pages)
-        self._ahead = self.connection.connections
+    def __init__(
+        self,
+        listing: Listing,
+        load: Callable[[PageRef, Callable[[bytes], None]], Future[Page]],
+        connection: Connection,
+        expected_rows: int,
+    ) -> None:
+        self._listing, self._load = listing, load
+        self._size, self._max_pages = connection.page_size, connection.max_pages
+        self._known = min(-(-expected_rows // self._size), self._max_pages)
+        self._ahead = connection.connections
         self._reached = 1
         self._loading: dict[PageRef, Future[Page]] = {}
         self._lock = threading.Lock()
         self._over = False
+        self.short = 0
 
     def __iter__(self) -> Iterator[Page]:
         here: PageRef | None = PageRef(1, self._size)
@@ -111,19 +111,20 @@ class PageWalk:
         try:
             while here is not None:
                 self._reached = here.number
+                self._start(here)
                 if here.size == self._size:
                     for number in range(here.number, min(self._known, here.number + self._ahead - 1) + 1):
                         self._start(PageRef(number, self._size))
-                page = self._start(here).result()
+                page = self._loading[here].result()
                 del self._loading[here]
                 yield page
                 rows += page.table.num_rows
-                there = following(page.next, here, rows, self.listing) if page.table.num_rows else None
+                there = following(page.next, here, rows, self._listing) if page.table.num_rows else None
                 if there and there.number > self._max_pages:
                     raise MalformedAnswerError(
                         f"Paging.Next goes on after {self._max_pages:,} pages, more than any district has: "
                         "nothing of this object was kept",
-                        self.listing.where(here.number),
+                        self._listing.where(here.number),
                     )
                 if there and page.table.num_rows < there.size:
                     self.short += 1
@@ -134,20 +135,18 @@ class PageWalk:
                 for future in self._loading.values():
                     future.cancel()
 
-    def _start(self, ref: PageRef) -> Future[Page]:
+    def _start(self, ref: PageRef) -> None:
+        """Load a page, unless it is loading already or the walk is over."""
         with self._lock:
-            if ref not in self._loading:
-                self._loading[ref] = self.load(ref, lambda body: self._glance(ref, body))
-            return self._loading[ref]
+            if not self._over and ref not in self._loading:
+                self._loading[ref] = self._load(ref, partial(self._glance, ref))
 
     def _glance(self, here: PageRef, body: bytes) -> None:
         """Start loading the page after `here` if its body already shows that there is one."""
         try:
-            there = following(peek(body), here, -1, self.listing)
+            there = following(peek(body), here, -1, self._listing)
         except MalformedAnswerError:
             return  # raised again once the page is decoded
         last = min(self._max_pages, self._reached + self._ahead)
         if there and there.size == here.size and there.number <= last:
-            with self._lock:
-                if not self._over and there not in self._loading:
-                    self._loading[there] = self.load(there, lambda body: self._glance(there, body))
+            self._start(there)

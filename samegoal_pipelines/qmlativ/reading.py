@@ -4,32 +4,30 @@ Staff and vendors share Qmlativ's objects with students and guardians, and their
 object is read is in `client`, and the objects are declared in `tables`.
 """
 
-import itertools
+import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
-from typing import Any, NamedTuple, cast
+from itertools import chain, product
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from samegoal_pipelines.errors import REPORT, Kind
+from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.qmlativ.errors import (
     GRANT_ENTITY,
     AccessRefusedError,
-    MalformedAnswerError,
     QmlativError,
     RateLimitedError,
     ReadCancelledError,
 )
-from samegoal_pipelines.qmlativ.listing import SEARCH_FAILED, ObjectRead, Reading, SearchCondition
+from samegoal_pipelines.qmlativ.listing import SEARCH_FAILED, Reading, SearchCondition, count_rows
 from samegoal_pipelines.qmlativ.merging import without_repeats
-from samegoal_pipelines.tables.catalog import NEEDED, RawAsset
-from samegoal_pipelines.tables.declaration import UNREADABLE, YEAR_ASKED, QmlativObject
+from samegoal_pipelines.tables.catalog import NEEDED
+from samegoal_pipelines.tables.declaration import YEAR_ASKED, QmlativObject
 from samegoal_pipelines.tables.enrollments import (
     ENTITY,
     ENTRY_WITHDRAWAL,
@@ -37,30 +35,18 @@ from samegoal_pipelines.tables.enrollments import (
     SCHOOL_YEAR,
     WITHDRAWAL_CODE,
 )
-from samegoal_pipelines.tables.people import (
-    ADDRESS,
-    GUARDIAN_NAME,
-    NAME_ADDRESS,
-    NAME_EMAIL,
-    NAME_PHONE,
-    STUDENT,
-    STUDENT_GUARDIAN,
-    STUDENT_NAME,
-)
+from samegoal_pipelines.tables.people import STUDENT
+from samegoal_pipelines.tables.reads import READS
+from samegoal_pipelines.transforms.columns import frame_from
 from samegoal_pipelines.transforms.entities import ALL, chosen_entities, entity_access
+from samegoal_pipelines.transforms.erasure import without_strangers
 
-ROWS_THAT_TELL = 20  # fewer rows may be wrong by chance
 _LAST_PLACEHOLDER_BEFORE_ALL = date(1900, 1, 1)
 """Some screens save this day or an earlier one for "no date". Such a row is open."""
 Progress = Callable[[str, int], None]
-
-
-@dataclass
-class DistrictRead:
-    """Frames and accounts by asset and object (`frames["raw_students"]["Name"]`)."""
-
-    frames: dict[str, dict[str, pd.DataFrame]]
-    reads: dict[str, dict[str, ObjectRead]]
+_SUMMED = ("Pages", "ShortPages", "Retries", "Rereads")  # over school years
+Frames = dict[str, dict[str, pd.DataFrame]]
+"""Asset → table → frame."""
 
 
 def read_district(
@@ -71,41 +57,51 @@ def read_district(
     expected_rows: Mapping[str, int] | None = None,
     entities: str = ALL,
     progress: Progress | None = None,
-) -> DistrictRead:
+) -> Frames:
     """Read what these raw assets need in one pass, several objects at a time.
 
     Args:
         client: a failure ends its other requests, and it cannot be used again.
         ended_since: the first day of the import window. From school years before the previous one, only
             enrollments that are open or ended on this day or later are read. None skips these years.
-        expected_rows: `ObjectRead.arrived` of last night's reads, merged. It only saves time.
+        expected_rows: rows by listing, as they arrived last night. It only saves time.
         entities: whose enrollments count: all, granted, or EntityIDs; the table EntityAccess says so.
         progress: called with object and rows of each page, from several threads at once.
 
     Returns:
         Frames of Arrow dtypes with the declared fields in order and `Unreadable` last. Student also has
-        `SchoolYearIDAsked`, because its computed fields are for the requested year.
+        `SchoolYearIDAsked`, because its computed fields are for the requested year. Each asset also has the
+        table of reads.
 
     Raises:
         AccessRefusedError: a chosen entity is not granted; no student was read.
         QmlativError: the first error of any object. Nothing is returned in part.
     """
-    needed = {asset: NEEDED[cast("RawAsset", asset)] for asset in sorted(assets)}
-    objects = list(dict.fromkeys(each for wanted in needed.values() for each in wanted))
+    needed = {asset: wanted for asset, wanted in NEEDED.items() if asset in assets}
+    objects = list(dict.fromkeys(chain.from_iterable(needed.values())))
     if ENTRY_WITHDRAWAL in objects:
         refuse_missing_grants(client, entities)
     readings = _read_all(client, objects, ended_since, expected_rows or {}, progress)
-    found = DistrictRead({}, {})
+    frames: Frames = {}
     for asset, wanted in needed.items():
-        kept = _whose(asset, {each: readings[each] for each in wanted})
-        found.reads[asset] = {each.name: reading.read for each, reading in kept.items()}
-        found.frames[asset] = {
-            each.name: reading.table.to_pandas(types_mapper=pd.ArrowDtype) for each, reading in kept.items()
-        }
-    if raw := found.frames.get("raw_enrollments"):
+        tables = without_strangers({each.name: readings[each].table for each in wanted})
+        reads = (
+            {"Object": each.name, **readings[each].account, **count_rows(tables[each.name])}
+            for each in wanted
+        )
+        frames[asset] = {name: table.to_pandas(types_mapper=pd.ArrowDtype) for name, table in tables.items()}
+        frames[asset][READS.name] = frame_from(map(_lists_as_json, reads), READS.arrow_types)
+    if raw := frames.get("raw_enrollments"):
         named = pd.concat([raw["Entity"]["EntityID"], raw["EntryWithdrawal"]["EntityID"]]).dropna()
         raw["EntityAccess"] = read_entity_access(client, entities, named.unique().tolist())
-    return found
+    return frames
+
+
+def _lists_as_json(account: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: json.dumps(value) if isinstance(value, list | dict) else value
+        for name, value in account.items()
+    }
 
 
 def refuse_missing_grants(client: QmlativClient, entities: str) -> None:
@@ -191,7 +187,7 @@ def _read_all(
             older = threads.submit(OlderYears, {})
             if yearly:
                 years, past_years = school_years(reading[SCHOOL_YEAR, None].result().table)
-                for each, year in itertools.product(yearly, years):
+                for each, year in product(yearly, years):
                     reading[each, year] = threads.submit(read, each, year)
                 if ended_since is not None and ENTRY_WITHDRAWAL in yearly:
                     older = threads.submit(read_older_years, past_years, ended_since, read)
@@ -200,21 +196,12 @@ def _read_all(
             client.cancel()
             raise
     readings = dict(zip(reading, whole, strict=True)) | past.readings
-    for found in readings.values():
-        if found.read.unreadable == found.read.rows >= ROWS_THAT_TELL:  # the field has changed, not some rows
-            raise MalformedAnswerError(
-                "a field has a wrong type in every row",
-                next(iter(found.read.arrived), found.read.path),
-                kind=Kind.DEFECT,
-                next_step=REPORT,
-            )
     merged = {
         each: _over_years([found for (wanted, _), found in readings.items() if wanted is each], each)
         for each in objects
     }
     if ENTRY_WITHDRAWAL in merged:
-        table, account = merged[ENTRY_WITHDRAWAL]
-        merged[ENTRY_WITHDRAWAL] = Reading(table, replace(account, years_not_read=past.not_read))
+        merged[ENTRY_WITHDRAWAL].account["YearsNotRead"] = list(past.not_read)
     return merged
 
 
@@ -288,52 +275,27 @@ def _over_years(readings: Sequence[Reading], wanted: QmlativObject) -> Reading:
     """The readings of one object for several school years, merged into one."""
     if not wanted.year_bound:
         return readings[0]
-    reads = [reading.read for reading in readings]
+    accounts = [reading.account for reading in readings]
     if wanted is STUDENT:
         table = pa.concat_tables([_with_year(reading) for reading in readings])
     else:
         table = pa.concat_tables([reading.table for reading in readings])
         if not wanted.keep_repeats:  # a server that ignores the year returns the rows of all years each time
             table = without_repeats(table, wanted.key)
-    counts = ("pages", "retries", "short_pages", "unreadable", "rereads")
-    return Reading(
-        table,
-        replace(
-            reads[0],
-            missing=frozenset().union(*(read.missing for read in reads)),
-            school_years=tuple(year for read in reads for year in read.school_years),
-            rows=table.num_rows,
-            repeats=sum(read.rows + read.repeats for read in reads) - table.num_rows,
-            seconds=max(read.seconds for read in reads),  # they were read at the same time
-            gaps_checked=all(read.gaps_checked for read in reads),
-            arrived={label: rows for read in reads for label, rows in read.arrived.items()},
-            **{count: sum(getattr(read, count) for read in reads) for count in counts},
-        ),
-    )
+    account = {
+        **accounts[0],
+        "Missing": sorted({name for each in accounts for name in each["Missing"]}),
+        "SchoolYearIDs": [year for each in accounts for year in each["SchoolYearIDs"]],
+        "Arrived": {label: rows for each in accounts for label, rows in each["Arrived"].items()},
+        **count_rows(table),
+        "Repeats": sum(each["Rows"] + each["Repeats"] for each in accounts) - table.num_rows,
+        **{name: sum(each[name] for each in accounts) for name in _SUMMED},
+        "GapsChecked": all(each["GapsChecked"] for each in accounts),
+        "Seconds": max(each["Seconds"] for each in accounts),  # they were read at the same time
+    }
+    return Reading(table, account)
 
 
 def _with_year(reading: Reading) -> pa.Table:
-    years = pa.array([reading.read.school_years[0]] * reading.table.num_rows, pa.int64())
+    years = pa.array(reading.account["SchoolYearIDs"] * reading.table.num_rows, pa.int64())
     return reading.table.add_column(reading.table.num_columns - 1, YEAR_ASKED.name, years)
-
-
-def _whose(asset: str, readings: Mapping[QmlativObject, Reading]) -> dict[QmlativObject, Reading]:
-    """Keep only rows of this asset's people: students or guardians. Staff are dropped."""
-    if asset == "raw_enrollments":
-        return dict(readings)
-    people, names = (
-        (readings[STUDENT].table["NameID"], STUDENT_NAME)
-        if asset == "raw_students"
-        else (readings[STUDENT_GUARDIAN].table["NameIDGuardian"], GUARDIAN_NAME)
-    )
-    kept = dict(readings)
-    for each in (names, NAME_PHONE, NAME_EMAIL, NAME_ADDRESS):
-        kept[each] = _only(readings[each], "NameID", people)
-    kept[ADDRESS] = _only(readings[ADDRESS], "AddressID", kept[NAME_ADDRESS].table["AddressID"])
-    return kept
-
-
-def _only(reading: Reading, column: str, ids: pa.ChunkedArray) -> Reading:
-    table = reading.table.filter(pc.is_in(reading.table[column], value_set=pc.unique(ids).drop_null()))
-    unreadable = table.num_rows - table[UNREADABLE.name].null_count
-    return Reading(table, replace(reading.read, rows=table.num_rows, unreadable=unreadable))

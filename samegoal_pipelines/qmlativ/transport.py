@@ -26,16 +26,18 @@ from urllib3.exceptions import DecodeError, HTTPError, InvalidHeader, NameResolu
 from urllib3.util import Retry
 
 from samegoal_pipelines.errors import Kind
-from samegoal_pipelines.qmlativ.connection import Connection, check_peer
+from samegoal_pipelines.qmlativ.connection import Connection, is_public
 from samegoal_pipelines.qmlativ.decode import is_cut
 from samegoal_pipelines.qmlativ.errors import (
     CHECK_ADDRESS,
+    BlockedByFirewallError,
     MalformedAnswerError,
     QmlativError,
     RateLimitedError,
     ReadCancelledError,
     RequestRefusedError,
     SourceUnavailableError,
+    UnsafeUrlError,
 )
 
 MAX_BODY = 32 * 2**20  # decoded bytes; a page of 10,000 rows has about 5 MB
@@ -66,6 +68,11 @@ class Answer:
     def is_html(self) -> bool:
         """Whether it is a web page, whatever it calls itself."""
         return self.content_type.startswith("text/html") or self.body[:64].lstrip().startswith(b"<")
+
+    @property
+    def says_expired(self) -> bool:
+        """Whether it refuses a token that has expired."""
+        return self.status in (401, 403) and b"token has expired" in self.body.lower()
 
 
 class Transport:
@@ -141,6 +148,8 @@ class Transport:
                 raise self._meaning(error, exchange, where) from None
         if answer.status in _PASSING or (answer.status >= 500 and answer.status not in _LASTING):
             raise _unavailable(answer.status, response.headers.get("Retry-After"), where)
+        if answer.status == 403 and answer.is_html and not answer.says_expired:
+            raise BlockedByFirewallError(where)
         if 300 <= answer.status < 400:
             raise RequestRefusedError(
                 f"Qmlativ answers with a redirect (HTTP {answer.status}), which is not followed",
@@ -308,8 +317,10 @@ class _Guarded(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()
         try:
-            if not _this_thread.exchange.allow_local:
-                check_peer(sock.getpeername()[0])
+            if not (_this_thread.exchange.allow_local or is_public(sock.getpeername()[0])):
+                raise UnsafeUrlError(
+                    "the host of the API Base URL leads to a loopback, private or reserved address; not read"
+                )
         except BaseException:
             sock.close()
             raise

@@ -22,7 +22,6 @@ from samegoal_pipelines.tables.people import (
     RESTRICTED_PAIRS,
     STUDENT_DEMOGRAPHICS,
 )
-from samegoal_pipelines.tables.reads import is_granted
 from samegoal_pipelines.transforms.columns import (
     MISSING,
     NOWHERE,
@@ -41,6 +40,7 @@ from samegoal_pipelines.transforms.columns import (
     storable,
     take,
 )
+from samegoal_pipelines.transforms.reads import is_granted
 from samegoal_pipelines.transforms.withholding import WITHHOLD, Withholding
 
 Raw = Mapping[str, pd.DataFrame]

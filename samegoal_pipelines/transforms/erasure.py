@@ -56,6 +56,12 @@ def without_erased(
     if "confidential" in kept:
         ids = pa.array(sorted(parents_only_theirs), pa.int64())
         kept["confidential"] = _filtered(kept["confidential"], "parent_id", ids, keep=False)
+    return without_strangers(kept)
+
+
+def without_strangers(tables: Tables) -> dict[str, pa.Table]:
+    """The tables of one raw asset with only the contacts of its students or guardians."""
+    kept = dict(tables)
     for people, column in _PEOPLE.items():
         if people in kept:
             for name in _CONTACTS & kept.keys():

@@ -4,13 +4,13 @@ Which column comes from which field is in `tables.lineage`. The reading itself i
 """
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import pandas as pd
 
 from samegoal_pipelines.tables.lineage import empty_without, fed_by
-from samegoal_pipelines.tables.reads import unchecked_objects, years_not_read
 
 RESTRICTION = "raw_parents.StudentGuardian.HasActiveRestrictedAccess"
 
@@ -77,6 +77,37 @@ def _fields(asset: str, reads: pd.DataFrame, column: str) -> set[str]:
         for qmlativ_object, fields in zip(reads["Object"], reads[column], strict=True)
         for field in json.loads(fields)
     }
+
+
+def is_granted(reads: pd.DataFrame, qmlativ_object: str, field: str) -> bool:
+    """Whether a field is granted. All granted fields are requested."""
+    (fields,) = reads.loc[reads["Object"] == qmlativ_object, "Fields"]
+    return field in json.loads(fields)
+
+
+def rows_by_listing(arrived: Iterable[str]) -> dict[str, int]:
+    """Rows received by listing, from `Arrived` in these tables of reads. The last table wins."""
+    return {listing: rows for each in arrived for listing, rows in json.loads(each).items()}
+
+
+def rows_by_object(arrived: Iterable[str]) -> dict[str, int]:
+    """Rows received by object, over all school years."""
+    found = Counter[str]()
+    for listing, rows in rows_by_listing(arrived).items():
+        found[listing.partition("?")[0]] += rows
+    return found
+
+
+def unchecked_objects(reads: Iterable[pd.DataFrame]) -> list[str]:
+    """Objects read twice, because one read could not show whether a row was lost between its pages."""
+    paths = {path for each in reads for path in each.loc[each["GapsChecked"].eq(False).fillna(False), "Path"]}
+    return sorted("/".join(path.split("/")[-2:]) for path in paths)
+
+
+def years_not_read(reads: Iterable[pd.DataFrame]) -> list[int]:
+    """Older school years that were not read, because searching them by date failed."""
+    lists = [years for each in reads for years in each["YearsNotRead"].dropna()]
+    return sorted({year for years in lists for year in json.loads(years)})
 
 
 def reading_notes(reads: Iterable[pd.DataFrame]) -> tuple[str, ...]:

@@ -63,12 +63,6 @@ def test_a_plain_page_becomes_columns_of_the_declared_types():
     assert result.next is None
 
 
-def test_an_empty_page_has_all_columns():
-    table = decoded(page()).table
-    assert table.num_rows == 0
-    assert table.column_names == ["ID", "Code", "Start", "Home", UNREADABLE]
-
-
 @pytest.mark.parametrize("number", [0, -1, 2**53 + 1, 2**63 - 1, -(2**63)])
 def test_ids_are_exact(number):
     assert column(number, "ID") == (number, None)
@@ -247,12 +241,6 @@ def test_brackets_in_texts_and_a_byte_order_mark_do_no_harm():
 def test_a_page_tells_which_fields_no_row_has():
     assert decoded(page({"ID": 1, "Code": None}, {"ID": 2})).absent == {"Start", "Home"}
     assert decoded(page()).absent == frozenset()
-
-
-@pytest.mark.parametrize("following", ["/Custom/1/Module/Object/2/10000", 5, {"a": 1}])
-def test_next_is_handed_on_as_it_is(following):
-    body = json.dumps({"Objects": [{"ID": 1}], "Paging": {"Next": following}}).encode()
-    assert decoded(body).next == following
 
 
 of_its_type = {

@@ -1,13 +1,15 @@
 """Which rows of older school years are read, and what happens if Qmlativ cannot search by date."""
 
+import json
 from datetime import date
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from samegoal_pipelines.qmlativ import errors
 from samegoal_pipelines.qmlativ.client import QmlativClient
-from samegoal_pipelines.qmlativ.reading import DistrictRead, read_district, read_older_years
+from samegoal_pipelines.qmlativ.reading import read_district, read_older_years
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, serve
 from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL
 from samegoal_pipelines_tests.literal_district import literal_district
@@ -25,47 +27,47 @@ ENTRIES = [
     {"StudentID": 17, "StartDate": "2025-08-13", "EndDate": "2025-09-05"},
 ]
 NEWER, OLDER = (26, 27, 28), (25, 24)
+Frames = dict[str, pd.DataFrame]
 
 
-def read(district: SandboxDistrict, *, page_size: int = 500) -> DistrictRead:
+def read(district: SandboxDistrict, *, page_size: int = 500) -> Frames:
     with serve(Sandbox([district])) as server:
         with QmlativClient(connection_to(server, district, page_size=page_size)) as client:
-            return read_district(client, ["raw_enrollments"], ended_since=WINDOW_START)
+            return read_district(client, ["raw_enrollments"], ended_since=WINDOW_START)["raw_enrollments"]
 
 
 def district(entries=ENTRIES) -> SandboxDistrict:
     return literal_district({"Enrollment/EntryWithdrawal": entries}, today=TODAY)
 
 
-def came(found: DistrictRead) -> set[int]:
-    return set(found.frames["raw_enrollments"]["EntryWithdrawal"]["EntryWithdrawalID"])
+def came(found: Frames) -> set[int]:
+    return set(found["EntryWithdrawal"]["EntryWithdrawalID"])
 
 
-def account(found: DistrictRead, name: str = "EntryWithdrawal"):
-    return found.reads["raw_enrollments"][name]
+def years(found: Frames, name: str = "EntryWithdrawal") -> tuple[list[int], list[int]]:
+    """The school years of which the object was read, and those that were not."""
+    read = found["Reads"].set_index("Object").loc[name]
+    return json.loads(read["SchoolYearIDs"]), json.loads(read["YearsNotRead"])
 
 
 @pytest.mark.parametrize("page_size", [1, 500])
 def test_of_older_years_the_open_rows_and_those_that_ended_in_the_window_are_read(page_size):
     found = read(district(), page_size=page_size)
     assert came(found) == {ENDED_LATE, CLOSED_LATELY, OPEN, PLACEHOLDER, CURRENT, LAST_YEAR}
-    assert account(found).school_years == (*NEWER, *OLDER)
-    assert account(found).years_not_read == ()
-    assert account(found).gaps_checked
+    assert years(found) == ([*NEWER, *OLDER], [])
+    assert found["Reads"]["GapsChecked"].all()
 
 
 def test_codes_and_schools_are_read_of_the_older_years_that_turn_up():
     """They have other ids each year, so a row of an older year needs those of its year."""
     found = read(district())
-    assert account(found, "WithdrawalCode").school_years == (*NEWER, *OLDER)
-    assert account(found, "School").school_years == (*NEWER, *OLDER)
-    entries, codes = (found.frames["raw_enrollments"][name] for name in ("EntryWithdrawal", "WithdrawalCode"))
+    assert years(found, "WithdrawalCode") == years(found, "School") == ([*NEWER, *OLDER], [])
+    entries, codes = found["EntryWithdrawal"], found["WithdrawalCode"]
     (code_id,) = entries.loc[entries["EntryWithdrawalID"] == CLOSED_LATELY, "WithdrawalCodeID"]
     assert list(codes.loc[codes["WithdrawalCodeID"] == code_id, "Code"]) == ["82"]
 
     found = read(district([*ENTRIES[:2], *ENTRIES[3:]]))  # nothing of the oldest year
-    assert account(found, "WithdrawalCode").school_years == (*NEWER, OLDER[0])
-    assert account(found, "School").school_years == (*NEWER, OLDER[0])
+    assert years(found, "WithdrawalCode") == years(found, "School") == ([*NEWER, OLDER[0]], [])
 
 
 def test_where_the_search_is_refused_the_newest_older_year_is_read_whole_and_the_rest_is_named():
@@ -73,8 +75,7 @@ def test_where_the_search_is_refused_the_newest_older_year_is_read_whole_and_the
     made.refused_conditions.add("DateTimeSearchCondition")
     found = read(made)
     assert came(found) == {ENDED_LATE, ENDED_BEFORE, OPEN, PLACEHOLDER, CURRENT, LAST_YEAR}
-    assert account(found).school_years == (*NEWER, OLDER[0])
-    assert account(found).years_not_read == OLDER[1:]
+    assert years(found) == ([*NEWER, OLDER[0]], [*OLDER[1:]])
 
 
 class Answers:
@@ -138,4 +139,4 @@ def test_where_the_search_is_ignored_older_years_come_whole():
     made.ignored_conditions.add("DateTimeSearchCondition")
     found = read(made)
     assert len(came(found)) == len(ENTRIES)
-    assert account(found).years_not_read == ()
+    assert years(found)[1] == []

@@ -18,7 +18,7 @@ PERSISTS = "; run again, and ask Skyward's support if it happens again"
 
 def read_county(replies, *, expected_rows=None, **settings):
     reading, server = read(pages_of(replies), how={"expected_rows": expected_rows}, **settings)
-    return reading.table["CountyID"].to_pylist(), reading.read, server
+    return reading.table["CountyID"].to_pylist(), reading.account, server
 
 
 def malformed(replies, **settings):
@@ -44,7 +44,7 @@ def test_a_next_that_is_null_or_empty_or_absent_or_the_page_just_read_is_the_end
     ids, read, server = read_county({1: counties([1, 2, 3], county_path(2)), 2: last})
     assert ids == [1, 2, 3, 4]
     assert server.pages == [1, 2]
-    assert read.pages == 2
+    assert read["Pages"] == 2
 
 
 @pytest.mark.parametrize("rows", [[], [1, 2, 3]])
@@ -52,7 +52,7 @@ def test_an_empty_page_is_the_end_even_if_next_goes_on(rows):
     replies = {1: counties(rows, county_path(2)), 2: counties([], county_path(3))}
     ids, read, server = read_county(replies)
     assert ids == rows
-    assert read.rows == len(rows)
+    assert read["Rows"] == len(rows)
     assert set(server.pages) <= {1, 2, 3}  # a glance at a page may have started the next one
 
 
@@ -133,14 +133,14 @@ def test_endless_new_pages_end_at_the_cap_and_never_silently():
 def test_a_short_page_in_the_middle_is_accepted_and_reported():
     ids, read, _ = read_county(in_pages(8) | {2: counties([4], county_path(3))})
     assert ids == [1, 2, 3, 4, 7, 8]
-    assert read.short_pages == 1
+    assert read["ShortPages"] == 1
 
 
 def test_a_server_may_go_on_in_smaller_pages_if_no_row_is_jumped_over():
     ids, read, server = read_county(in_pages(5, size=2))
     assert ids == [1, 2, 3, 4, 5]
     assert [request.path[-4:] for request in server.requests if request.page] == ["/1/3", "/2/2", "/3/2"]
-    assert read.short_pages == 0
+    assert read["ShortPages"] == 0
     said, _ = malformed({1: counties([1, 2, 3], county_path(2, 6)), 2: counties([7], None)})
     assert "page 1: Paging.Next changes the page size during the read" in said
 
@@ -256,9 +256,3 @@ def test_paging_may_come_before_objects_and_a_value_that_looks_like_it_leads_now
     ids, _, server = read_county({1: first, 2: last})
     assert ids == [1, 2]
     assert server.pages == [1, 2]
-
-
-def test_progress_tells_the_rows_of_each_page():
-    reported = []
-    read(pages_of(in_pages(7)), how={"progress": reported.append})
-    assert reported == [3, 3, 1]

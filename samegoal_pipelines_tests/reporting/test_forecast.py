@@ -78,7 +78,7 @@ class District:
 
     def _staying(self, tonight: date, published: Snapshot) -> Students | None:
         landing = RunLanding(self.landing, "grand-bend", tonight, "tonight", datetime.now(UTC))
-        return LandedEvidence(landing, reads=[pd.DataFrame()]).staying(published)
+        return LandedEvidence(landing, reads=[]).staying(published)
 
     def look_ahead(self, night: date) -> Ahead:
         now = datetime.combine(night, time(15), UTC)

@@ -72,7 +72,7 @@ def landed() -> Raw:
     (district,) = sandbox.districts
     with serve(sandbox) as server:
         with QmlativClient(connection_to(server, district)) as client:
-            frames = read_district(client, list(NEEDED)).frames
+            frames = read_district(client, list(NEEDED))
     frames["raw_parents"]["Reads"] = reads("StudentGuardian", ["HasActiveRestrictedAccess"])
     for asset in ("raw_students", "raw_parents"):
         addresses, kinds = frames[asset]["Address"], frames[asset]["PhoneType"]

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote_plus
 
-import requests
-
 from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.errors import (
@@ -43,7 +41,7 @@ class Token:
 class ClientCredentials:
     """Returns the current token, and fetches a new one when it is refused, once for all waiting threads."""
 
-    def __init__(self, connection: Connection, exchange: Callable[[requests.Request, str], Answer]) -> None:
+    def __init__(self, connection: Connection, exchange: Callable[..., Answer]) -> None:
         self._connection = connection
         self._exchange = exchange
         self._lock = threading.Lock()
@@ -94,8 +92,8 @@ class ClientCredentials:
             headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
         else:
             form |= {"client_id": key, "client_secret": secret}
-        request = requests.Request("POST", self._connection.token_address, headers=headers, data=form)
-        return self._exchange(request, _WHERE)
+        url = self._connection.token_url or f"{self._connection.base_url}/oauth/token"
+        return self._exchange(_WHERE, "POST", url, headers, fields=form, encode_multipart=False)
 
 
 def _no_token(detail: str) -> MalformedAnswerError:

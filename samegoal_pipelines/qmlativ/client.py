@@ -13,8 +13,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-import requests
-
 from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.qmlativ.auth import ClientAuth, ClientCredentials
 from samegoal_pipelines.qmlativ.connection import Connection
@@ -63,8 +61,7 @@ class QmlativClient:
         self._credentials = ClientCredentials(connection, self._transport.exchange)
         self._workers = Workers(connection.connections)
         self._lock = threading.Lock()
-        self._identity: Identity | None = None
-        self._described: dict[str, Future[Answer]] = {}
+        self._asked: dict[str, Future[Answer]] = {}
 
     def __enter__(self) -> QmlativClient:
         return self
@@ -89,12 +86,8 @@ class QmlativClient:
 
     def identity(self) -> Identity:
         """The district of these credentials, requested once."""
-        with self._lock:
-            if self._identity is None:
-                answer = self._call(_METADATA, f"/Custom/{_METADATA}").result()
-                metadata = parse_json(answer.body, _METADATA)
-                self._identity = _identity_in(metadata, self._connection.entity_id)
-            return self._identity
+        metadata = self._ask_once(_METADATA, f"/Custom/{_METADATA}")
+        return _identity_in(metadata, self._connection.entity_id)
 
     @property
     def entity_id(self) -> int:
@@ -103,11 +96,8 @@ class QmlativClient:
 
     def describe(self, wanted: QmlativObject) -> frozenset[str]:
         """Names of the readable fields of an object, requested once per path."""
-        where, path = f"{wanted.path}, description", f"/Custom/{self.entity_id}/{wanted.path}"
-        with self._lock:
-            if path not in self._described:
-                self._described[path] = self._call(where, path)
-        description = parse_json(self._described[path].result().body, where)
+        where = f"{wanted.path}, description"
+        description = self._ask_once(where, f"/Custom/{self.entity_id}/{wanted.path}")
         if not isinstance(description, dict):
             raise MalformedAnswerError("the answer describes no object", where)
         return frozenset(description)
@@ -173,6 +163,13 @@ class QmlativClient:
             only_rows,
         )
 
+    def _ask_once(self, where: str, path: str) -> Any:
+        """The JSON document at a path, from the first answer."""
+        with self._lock:
+            if path not in self._asked:
+                self._asked[path] = self._call(where, path)
+        return parse_json(self._asked[path].result().body, where)
+
     def _call(self, where: str, path: str) -> Future[Answer]:
         """Send a GET on one of the client's connections."""
         return self._workers.submit(lambda: self._ask(where, "GET", path))
@@ -182,8 +179,9 @@ class QmlativClient:
 
         def ask() -> Answer:
             signed = {"Authorization": f"Bearer {token.value}"}
-            url = self._connection.base_url + path
-            return self._transport.exchange(requests.Request(method, url, signed, **content), where)
+            return self._transport.exchange(
+                where, method, self._connection.base_url + path, signed, **content
+            )
 
         token = self._credentials.token()
         answer = ask()

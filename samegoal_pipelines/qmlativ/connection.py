@@ -77,11 +77,6 @@ class Connection:
                 next_step="register them again: samegoal-pipelines districts rotate-secret ID",
             )
 
-    @property
-    def token_address(self) -> str:
-        """The URL of the token endpoint."""
-        return self.token_url or f"{self.base_url}/oauth/token"
-
 
 def checked_url(url: str, what: str = "API Base URL", *, allow_local: bool = False) -> str:
     """The URL without a trailing slash. Raises `UnsafeUrlError` with the reason if a source may not use it.

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import pyarrow as pa
 
@@ -174,8 +175,7 @@ class ListingReader:
         answer = self.ask(
             where,
             "POST",
-            f"{self._listing.path}/1/{self.connection.page_size}",
-            params=_query([key], self.year),
+            f"{self._listing.path}/1/{self.connection.page_size}?{_query([key], self.year)}",
             json=_search(self.wanted, self.only_rows, conditions),
         )
         return list(PageDecoder([key]).decode(answer.body, where).table[key.name].to_pylist())
@@ -190,8 +190,8 @@ class ListingReader:
     def _body(self, ref: PageRef, glance: Callable[[bytes], None]) -> bytes:
         """Load one page. Runs on a connection."""
         where = self._listing.where(ref.number)
-        path = f"{self._listing.path}/{ref.number}/{ref.size}"
-        answer = self.ask(where, "POST", path, params=self._query, json=self._search)
+        path = f"{self._listing.path}/{ref.number}/{ref.size}?{self._query}"
+        answer = self.ask(where, "POST", path, json=self._search)
         with self._lock:
             self._retries += answer.retries
             self._bytes += len(answer.body)
@@ -232,9 +232,9 @@ class ListingReader:
         return Reading(pa.table({**columns, UNREADABLE.name: merged.table[UNREADABLE.name]}), account)
 
 
-def _query(asked: Sequence[Column], school_year_id: int | None) -> dict[str, str]:
-    year = {} if school_year_id is None else {"SchoolYearID": str(school_year_id)}
-    return {**year, **{f"searchFields[{number}]": each.name for number, each in enumerate(asked)}}
+def _query(asked: Sequence[Column], school_year_id: int | None) -> str:
+    year = {} if school_year_id is None else {"SchoolYearID": school_year_id}
+    return urlencode({**year, **{f"searchFields[{number}]": each.name for number, each in enumerate(asked)}})
 
 
 def _search(

@@ -81,12 +81,9 @@ def included_entities(raw: Mapping[str, pd.DataFrame]) -> np.ndarray | None:
 def count_entities(
     access: pd.DataFrame, names: pd.DataFrame, entries: pd.DataFrame | None
 ) -> list[EntityCount]:
-    """Each entity with its name and numbers, by id.
+    """Each entity with its name and numbers, by id, from the tables EntityAccess, Entity and EntryWithdrawal.
 
-    Args:
-        access: the table EntityAccess.
-        names: the object Entity.
-        entries: EntityID and StudentID of each enrollment. None: not known.
+    Without `entries`, the numbers are not known.
     """
     name_of = dict(zip(names["EntityID"].tolist(), names["Name"].fillna("").tolist(), strict=True))
     counts: dict[int | None, tuple[int | None, int | None]] = {}

@@ -1,23 +1,18 @@
-"""A district with a good night behind it, and what a bad night must leave of it.
+"""A district with a good night behind it, and what a bad night must leave of it."""
 
-A night that fails changes nothing, so all tests share one district.
-"""
-
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.registry import Registry
-from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.qmlativ.connection import RetryPolicy
-from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer, serve
+from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer
 from samegoal_pipelines_tests.cli.asking import Answered, run
-from samegoal_pipelines_tests.conftest import _database
 from samegoal_pipelines_tests.mass_changes import TOMORROW
-from samegoal_pipelines_tests.pipeline import TODAY, Pipeline
+from samegoal_pipelines_tests.pipeline import *  # noqa: F403
+from samegoal_pipelines_tests.pipeline import TODAY, Pipeline, Prepared
 
 OURS = "grand-bend"
 STUDENTS = 24
@@ -34,9 +29,8 @@ class PublishedDistrict:
 
     pipeline: Pipeline
     district: SandboxDistrict
-    environment: dict[str, str]
     limits: dict[str, Any] = field(default_factory=dict)
-    """Of the connection, for one night: `connections` and the like."""
+    """Of the connection: `connections` and the like."""
 
     @property
     def source(self) -> SandboxServer:
@@ -58,53 +52,28 @@ class PublishedDistrict:
         return self.pipeline.rows(f"select {counted}, (select count(*) from samegoal.student_changes)")
 
 
-@pytest.fixture(scope="session")
-def published_once(
-    postgres: EmbeddedPostgres, deployment_template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PublishedDistrict]:
-    """A district of a few pages, registered, served, and published once."""
-    home = tmp_path_factory.mktemp("published") / "home"
-    for url in _database(postgres, deployment_template):
-        with serve(Sandbox([])) as source, pytest.MonkeyPatch.context() as patched:
-            environment = {
-                "SAMEGOAL_HOME": str(home),
-                "SAMEGOAL_DATABASE_URL": url,
-                "SAMEGOAL_ALLOW_LOCAL_SOURCES": "1",
-                "DAGSTER_HOME": "",
-            }
-            for name, value in environment.items():
-                patched.setenv(name, value)
-            deployment = Deployment()
-            (district,) = Sandbox.generate(districts=1, students=STUDENTS, seed=7, today=TODAY).districts
-            district.id = OURS
-            made = PublishedDistrict(Pipeline(deployment, source), district, environment)
-            made.pipeline.add(district)
-            assert made.pipeline.run().published
-            patched.undo()
-            yield made
-            deployment.warehouse.dispose()
-
-
 @pytest.fixture
 def published(
-    published_once: PublishedDistrict, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[PublishedDistrict]:
-    """That district tonight. What a test makes to go wrong is right again after it."""
-    for name, value in published_once.environment.items():
-        monkeypatch.setenv(name, value)
+    pipeline: Pipeline, prepared: Prepared[SandboxDistrict], monkeypatch: pytest.MonkeyPatch
+) -> PublishedDistrict:
+    """A district of a few pages, registered, served, and published once."""
+
+    def first_night() -> SandboxDistrict:
+        (district,) = Sandbox.generate(districts=1, students=STUDENTS, seed=7, today=TODAY).districts
+        district.id = OURS
+        pipeline.add(district)
+        assert pipeline.run().published
+        return district
+
+    made = PublishedDistrict(pipeline, prepared("a generated district of a few pages", first_night))
+    pipeline.source.traffic.clear()
     real = Registry.connection
     monkeypatch.setattr(
         Registry,
         "connection",
-        lambda self, district, **how: real(self, district, **{**LIMITS, **published_once.limits, **how}),
+        lambda self, district, **how: real(self, district, **{**LIMITS, **made.limits, **how}),
     )
-    district = published_once.district
-    as_it_was = vars(district) | {"tables": dict(district.tables), "refused_conditions": set()}
-    published_once.source.traffic.clear()
-    yield published_once
-    published_once.source.faults.clear()
-    published_once.limits.clear()
-    vars(district).update(as_it_was)
+    return made
 
 
 @pytest.fixture

@@ -2,17 +2,7 @@
 
 from datetime import date
 
-from samegoal_pipelines_tests.pipeline import (
-    TODAY,
-    deployment,
-    district,
-    environment,
-    pipeline,
-    served,
-    source,
-)
-
-__all__ = ["deployment", "district", "environment", "pipeline", "served", "source"]
+from samegoal_pipelines_tests.pipeline import TODAY
 
 LARGE = 2**53 + 1
 STARTS = {

@@ -1,6 +1,7 @@
 """Postgres or the landing fails in the middle: all of the night is there or none; the next run finishes."""
 
 import itertools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -35,10 +36,9 @@ def last_attempt(published) -> tuple:
 
 
 @contextmanager
-def refusing(published, sqlstate: str) -> Iterator[None]:
+def refusing(sqlstate: str) -> Iterator[None]:
     """Postgres refuses to write the last table, with this code and a message that quotes a row."""
     execute(
-        published,
         f"""create function public.refuse() returns trigger language plpgsql as $$
         begin raise exception 'Key (last_name)=(Sentinel)' using errcode = '{sqlstate}'; end $$""",
         "create trigger refuse before insert on samegoal.student_changes for each row "
@@ -47,11 +47,11 @@ def refusing(published, sqlstate: str) -> Iterator[None]:
     try:
         yield
     finally:
-        execute(published, "drop function public.refuse() cascade")
+        execute("drop function public.refuse() cascade")
 
 
-def execute(published, *statements: str) -> None:
-    with psycopg2.connect(published.environment["SAMEGOAL_DATABASE_URL"]) as connection:
+def execute(*statements: str) -> None:
+    with psycopg2.connect(os.environ["SAMEGOAL_DATABASE_URL"]) as connection:
         for statement in statements:
             connection.cursor().execute(statement)
     connection.close()
@@ -67,7 +67,7 @@ def execute(published, *statements: str) -> None:
 def test_a_write_that_postgres_refuses_leaves_last_nights_snapshot_and_quotes_no_row(
     published, changed, fails, sqlstate, says, to_do
 ):
-    with refusing(published, sqlstate):
+    with refusing(sqlstate):
         fails(f"{PUBLISHING}{says} (SQLSTATE {sqlstate})", to_do, step="")
 
 
@@ -84,7 +84,7 @@ def test_another_run_that_does_not_end_is_waited_for_and_then_named(published, c
 
 def test_a_table_that_somebody_has_locked_is_waited_for_and_then_said(published, changed, fails, monkeypatch):
     monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)
-    with psycopg2.connect(published.environment["SAMEGOAL_DATABASE_URL"]) as other:
+    with psycopg2.connect(os.environ["SAMEGOAL_DATABASE_URL"]) as other:
         other.cursor().execute("lock table samegoal.student_changes in share mode")
         fails(f"{PUBLISHING}Postgres gave up waiting for a lock (SQLSTATE 55P03)", step="")
     other.close()

@@ -22,11 +22,7 @@ from samegoal_pipelines.tables.declaration import UNREADABLE, Column, Type
 _MAX_DEPTH = 64
 MAX_TEXT = 4_000  # characters; a longer text is unreadable
 _YEAR_1 = (dt.date(1, 1, 1) - dt.date(1970, 1, 1)).days
-_DATE = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)"
-    r"(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)?",
-    re.ASCII,
-)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?", re.ASCII)  # of all formats that Python reads
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|[\]}]', re.DOTALL)
 _LARGE = 2**16  # bytes; counting the brackets of a page takes a fifth of the time to read it
 _PAGE_END = re.compile(rb"}\s*}\s*\Z")  # closes two objects. Rows hold no objects, so no row ends like this
@@ -213,9 +209,8 @@ def _texts(texts: pa.Array, name: str, wrong: _Wrong) -> pa.Array:
 
 
 def _day(text: str) -> dt.date | None:
-    match = _DATE.fullmatch(text)
     try:
-        return dt.date(int(match[1]), int(match[2]), int(match[3])) if match else None
+        return dt.datetime.fromisoformat(text).date() if _DATE.fullmatch(text) else None
     except ValueError:
         return None
 

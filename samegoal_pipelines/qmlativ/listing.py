@@ -212,7 +212,7 @@ class ListingReader:
             for each in self.wanted.fields
         }
         asked = [each.name for each in self.asked]
-        account = {
+        account: dict[str, Any] = {
             "Path": self._listing.path,
             "Fields": asked,
             "Missing": sorted({*columns} - {*asked} | self._absent),

@@ -248,18 +248,20 @@ def open_or_ended_since(since: date) -> SearchCondition:
 
     It may find more rows. The import window decides later.
     """
+    compared = (
+        ("EndDate", "GreaterEqual", since),
+        ("WithdrawalDate", "GreaterEqual", since),
+        ("EndDate", "LessEqual", _LAST_PLACEHOLDER_BEFORE_ALL),
+    )
     conditions = [
-        _on_date("EndDate", "GreaterEqual", since),
-        _on_date("WithdrawalDate", "GreaterEqual", since),
-        _on_date("EndDate", "Null"),
-        _on_date("EndDate", "LessEqual", _LAST_PLACEHOLDER_BEFORE_ALL),
+        {"FieldName": "EndDate", "ConditionType": "Null"},
+        *(
+            {"FieldName": name, "ConditionType": how, "Value": f"{day}T00:00:00"}
+            for name, how, day in compared
+        ),
     ]
-    return {"SearchConditionGroup": {"ConditionGroupType": "Or", "Conditions": conditions}}
-
-
-def _on_date(name: str, how: str, day: date | None = None) -> dict[str, Any]:
-    value = {} if day is None else {"Value": f"{day}T00:00:00"}
-    return {"DateTimeSearchCondition": {"FieldName": name, "ConditionType": how, **value}}
+    alternatives = [{"DateTimeSearchCondition": condition} for condition in conditions]
+    return {"SearchConditionGroup": {"ConditionGroupType": "Or", "Conditions": alternatives}}
 
 
 def _results(futures: Sequence[Future[Any]]) -> list[Any]:

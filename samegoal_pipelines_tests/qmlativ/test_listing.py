@@ -273,9 +273,10 @@ def test_the_condition_and_the_order_are_sent_as_qmlativ_wants_them():
     assert asked.method == "POST"
     assert asked.path == "/Tenant/Custom/42/Demographics/Name/1/3"
     assert asked.headers["content-type"] == "application/json"
-    assert asked.body == (
-        b'{"SearchSort": [{"FieldName": "NameID", "Descending": false}], "SearchCondition": '
-        b'{"SearchConditionGroup": {"ConditionGroupType": "And", "Conditions": [{"StringSearchCondition": '
-        b'{"FieldName": "IsStudentName", "ConditionType": "Equal", "Value": "true"}}]}}}'
-    )
+    flag = {"FieldName": "IsStudentName", "ConditionType": "Equal", "Value": "true"}
+    group = {"ConditionGroupType": "And", "Conditions": [{"StringSearchCondition": flag}]}
+    assert json.loads(asked.body) == {
+        "SearchSort": [{"FieldName": "NameID", "Descending": False}],
+        "SearchCondition": {"SearchConditionGroup": group},
+    }
     assert asked.query["searchFields[0]"] == ["NameID"]

@@ -12,9 +12,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import date, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -53,11 +52,37 @@ _LONGEST_TMPDIR = 60
 @click.option("--today", type=Day(), help="The date of night 0. Default: today.")
 @click.option("--host", default="127.0.0.1", help="Address on which it listens. It has no encryption.")
 @click.option("--register", is_flag=True, help="Register its districts, or update their addresses.")
-def sandbox(deployment: Deployment, /, register: bool, **options: Any) -> None:
+def sandbox(
+    deployment: Deployment,
+    port: int,
+    host: str,
+    faults_file: Path | None,
+    grant_entities: tuple[int, ...],
+    register: bool,
+    **generated: Any,
+) -> None:
     """Serve a sandbox Qmlativ with synthetic districts until you stop it."""
-    from samegoal_pipelines.sandbox.command import run
+    from samegoal_pipelines.sandbox import Faults, Sandbox, serve
 
-    run(**options, register=partial(_register, deployment) if register else None)
+    faults = Faults.from_file(faults_file) if faults_file else None
+    made = Sandbox.generate(**generated)
+    for district in made.districts if grant_entities else ():
+        district.grant_entities(*grant_entities)
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(serve(made, port, faults, host))
+        except OSError as error:
+            raise PipelineError(
+                f"cannot listen on port {port}: {error.strerror}",
+                next_step="name another port, or 0 for any free one",
+            ) from None
+        if register:
+            _register(deployment, server)
+        with suppress(KeyboardInterrupt, SystemExit):  # Ctrl-C, or `main` got another signal
+            _say_how_to_use(server)
+            while True:
+                time.sleep(1)
+    click.echo("The sandbox has stopped.")
 
 
 @command()
@@ -158,6 +183,23 @@ def init_instance(_: Deployment, folder: Path) -> None:
     click.echo(
         f"next: set DAGSTER_HOME to {folder.absolute()} for the webserver, the daemon and every command"
     )
+
+
+def _say_how_to_use(server: SandboxServer) -> None:
+    districts = server.sandbox.districts
+    click.echo(f"Sandbox Qmlativ at {server.url} with {len(districts)} districts. Ctrl-C stops it.")
+    click.echo("Everyone in it is made up. To read from it: export SAMEGOAL_ALLOW_LOCAL_SOURCES=1")
+    for district in districts:
+        base_url = server.base_url(district)
+        click.echo(f"""
+  id             {district.id}
+  students       {district.tables["Student/Student"].num_rows:,}
+  base URL       {base_url}
+  client key     {district.client_key}
+  client secret  {district.client_secret}
+  to register    echo {district.client_secret} | samegoal-pipelines districts add {district.id} \
+--name '{district.name}' --base-url {base_url} --client-key {district.client_key} \
+--timezone {district.timezone}""")
 
 
 def _refuse_taken(host: str, port: int) -> None:

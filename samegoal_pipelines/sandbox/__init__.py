@@ -8,9 +8,8 @@ Tests, the demo and the benchmarks talk to it over a real socket. Everyone in it
 - ``server``, ``listings``: the Custom API; ``faults``, ``traffic``: for tests
 """
 
-from samegoal_pipelines.sandbox.command import run
 from samegoal_pipelines.sandbox.district import Sandbox, SandboxDistrict
-from samegoal_pipelines.sandbox.faults import Fault, Faults, SandboxError
+from samegoal_pipelines.sandbox.faults import Fault, Faults
 from samegoal_pipelines.sandbox.server import SandboxServer, serve
 
-__all__ = ["Fault", "Faults", "Sandbox", "SandboxDistrict", "SandboxError", "SandboxServer", "run", "serve"]
+__all__ = ["Fault", "Faults", "Sandbox", "SandboxDistrict", "SandboxServer", "serve"]

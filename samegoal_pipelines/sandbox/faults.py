@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.sandbox.traffic import Call
 
 
@@ -65,26 +66,22 @@ class Fault:
         return json.dumps(answer).encode()
 
 
-class SandboxError(Exception):
-    """The sandbox cannot be served. The text is one line that says why and what to do."""
-
-
 class Faults(list[Fault]):
     """The rules in force. Tests add and clear them while the server runs."""
 
     @classmethod
-    def from_file(cls, path: str | Path) -> Faults:
-        """Rules from a JSON list of objects with the fields of Fault. SandboxError says what is wrong."""
+    def from_file(cls, path: Path) -> Faults:
+        """Rules from a JSON list of objects with the fields of Fault. PipelineError says what is wrong."""
         known = sorted({each.name for each in fields(Fault) if each.init} - {"run"})
         try:
-            rules = json.loads(Path(path).read_text(encoding="utf-8"))
+            rules = json.loads(path.read_text(encoding="utf-8"))
             if unknown := sorted({key for rule in rules for key in rule} - {*known}):
                 raise ValueError(f"unknown key {', '.join(unknown)}")
             return cls(Fault(**rule) for rule in rules)
-        except (OSError, TypeError, ValueError) as error:
-            raise SandboxError(
-                f"cannot use the faults file {path}: {error}; write a JSON list of objects with some of "
-                f"these keys: {', '.join(known)}"
+        except (TypeError, ValueError) as error:
+            raise PipelineError(
+                f"cannot use the faults file {path}: {error}",
+                next_step=f"write a JSON list of objects with some of these keys: {', '.join(known)}",
             ) from None
 
     def add(self, **rule: Any) -> Fault:

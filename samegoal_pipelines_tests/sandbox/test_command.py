@@ -4,25 +4,21 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
-from datetime import date
 
 import pytest
 import requests
 
-from samegoal_pipelines.sandbox import Sandbox, SandboxError, run, serve
-
-SCRIPT = """
-from datetime import date
-from samegoal_pipelines.sandbox import run
-run(districts=2, students=30, port=0, today=date(2026, 10, 5), grant_entities=[1, 2])
-"""
+from samegoal_pipelines.sandbox import Sandbox, serve
+from samegoal_pipelines_tests.cli.asking import PROGRAM, run
 
 
 @pytest.fixture
 def process() -> Iterator[subprocess.Popen[str]]:
-    started = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True)
+    words = (
+        "sandbox --districts 2 --students 30 --port 0 --today 2026-10-05 --grant-entity 1 --grant-entity 2"
+    )
+    started = subprocess.Popen([PROGRAM, *words.split()], stdout=subprocess.PIPE, text=True)
     yield started
     started.kill()
     started.wait()
@@ -54,22 +50,17 @@ def test_it_prints_what_is_needed_to_read_it_and_stops_on_a_signal(process, numb
 
 
 def test_a_taken_port_is_one_clear_line():
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
+    with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(SandboxError, match=f"cannot listen on port {port}: Address already in use"):
-            run(districts=1, students=1, port=port, today=date(2026, 10, 5))
+        refusal = run("sandbox", "--districts", "1", "--students", "1", "--port", str(port)).refusal
+    assert f"cannot listen on port {port}: Address already in use" in refusal
 
 
-@pytest.mark.parametrize("text", [None, "{", '{"status": 500}', '[{"stauts": 500}]', '[{"run": 1}]'])
+@pytest.mark.parametrize("text", ["{", '{"status": 500}', '[{"stauts": 500}]', '[{"run": 1}]'])
 def test_a_faults_file_that_cannot_be_used_is_one_clear_line(tmp_path, text):
     file = tmp_path / "faults.json"
-    if text is not None:
-        file.write_text(text)
-    with pytest.raises(SandboxError, match=r"faults\.json") as raised:
-        run(faults_file=file)
-    assert "\n" not in str(raised.value)
+    file.write_text(text)
+    assert f"cannot use the faults file {file}" in run("sandbox", "--faults", str(file)).refusal
 
 
 def test_several_servers_may_run_at_once():

@@ -39,21 +39,21 @@ def run(server: Any, runs: int, students: int = STUDENTS) -> list[Case]:
 
 
 def ours(url: str, students: int) -> Callable[[], range]:
-    """The public `publish`."""
+    """A session that publishes."""
     from benchmarks.publish import DISTRICT, FIRST_NIGHT, first_night
     from samegoal_pipelines.warehouse import engine as warehouse_engine
-    from samegoal_pipelines_tests.warehouse.factories import publish
+    from samegoal_pipelines_tests.warehouse.factories import try_night
 
     engine = warehouse_engine.connect(url)
     warehouse_engine.migrate(engine)
     snapshot = first_night(students)
 
     def publish_first() -> range:
-        published = publish(
+        published = try_night(
             engine,
+            FIRST_NIGHT,
+            snapshot,
             district_id=DISTRICT,
-            snapshot_date=FIRST_NIGHT,
-            snapshot=snapshot,
             run_id="the first",
             started_at=datetime(2026, 9, 1, 6, tzinfo=UTC),
         )

@@ -151,7 +151,7 @@ class _Server:
 def ours(url: str, students: int, rounds: int, share: float) -> Callable[[], range]:
     """A warehouse with a first night in it; each round publishes the next one."""
     from samegoal_pipelines.warehouse import engine as warehouse_engine
-    from samegoal_pipelines_tests.warehouse.factories import publish
+    from samegoal_pipelines_tests.warehouse.factories import try_night
 
     engine = warehouse_engine.connect(url)
     warehouse_engine.migrate(engine)
@@ -159,11 +159,11 @@ def ours(url: str, students: int, rounds: int, share: float) -> Callable[[], ran
 
     def publish_next() -> range:
         number, snapshot = nights.pop(0)
-        published = publish(
+        published = try_night(
             engine,
+            FIRST_NIGHT + timedelta(days=number),
+            snapshot,
             district_id=DISTRICT,
-            snapshot_date=FIRST_NIGHT + timedelta(days=number),
-            snapshot=snapshot,
             run_id=f"run {number}",
             started_at=datetime(2026, 9, 1, 6, tzinfo=UTC) + timedelta(days=number),
         )

@@ -24,7 +24,7 @@ from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.replay import find_nights
 from samegoal_pipelines_tests.landing.forging import replace_file
 from samegoal_pipelines_tests.pipeline import TODAY
-from samegoal_pipelines_tests.warehouse.factories import every_byte, publish
+from samegoal_pipelines_tests.warehouse.factories import every_byte, publish_night
 from samegoal_pipelines_tests.warehouse.test_replay import everything
 
 ENROLLMENTS, GUARDIANS = "Enrollment/EntryWithdrawal", "Family/StudentGuardian"
@@ -48,14 +48,8 @@ def refusal(pipeline) -> str:
 def publish_computed(pipeline, district_id: str, landed: Any, night: date, started_at: datetime) -> None:
     """Publish what landed, computed at once, as of a district of its own."""
     computed = compute_night(*landed, night, withholding=Withholding())
-    publish(
-        pipeline.deployment.warehouse,
-        district_id=district_id,
-        snapshot_date=night,
-        snapshot=computed,
-        run_id=f"computed at once {night}",
-        started_at=started_at,
-    )
+    run = {"district_id": district_id, "run_id": f"computed at once {night}", "started_at": started_at}
+    publish_night(pipeline.deployment.warehouse, night, computed, **run)
 
 
 def test_a_night_computed_at_once_is_what_the_assets_published(pipeline, deployment):

@@ -16,7 +16,7 @@ from samegoal_pipelines.tables.warehouse import district_credentials, districts,
 from samegoal_pipelines.transforms.gate import Verdict
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines_tests.transforms.builders import enrollments, entry
-from samegoal_pipelines_tests.warehouse.factories import publish, snapshot, student
+from samegoal_pipelines_tests.warehouse.factories import publish_night, snapshot, student
 
 NIGHT = date(2026, 10, 12)
 REGISTERED = datetime(2026, 8, 1, tzinfo=UTC)
@@ -115,11 +115,5 @@ def publish_the_years_end(
         for n in range(1, ending + staying + 1)
     ]
     land(landing, enrollments(rows, NIGHT), run_id, district_id=district_id)
-    publish(
-        engine,
-        district_id=district_id,
-        snapshot_date=NIGHT,
-        snapshot=snapshot(*(student(row["StudentID"]) for row in rows)),
-        run_id=run_id,
-        started_at=began,
-    )
+    everybody = snapshot(*(student(row["StudentID"]) for row in rows))
+    publish_night(engine, NIGHT, everybody, district_id=district_id, run_id=run_id, started_at=began)

@@ -23,7 +23,7 @@ from samegoal_pipelines.transforms.snapshot import statuses_of
 from samegoal_pipelines.warehouse.snapshots import Snapshot
 from samegoal_pipelines_tests.reporting.factories import attempt, land, register
 from samegoal_pipelines_tests.transforms.builders import enrollments, entry
-from samegoal_pipelines_tests.warehouse.factories import Gate, Tried, publish, snapshot, student
+from samegoal_pipelines_tests.warehouse.factories import Gate, Tried, snapshot, student, try_night
 
 JUNE = date(2026, 6, 1)
 
@@ -65,11 +65,10 @@ class District:
             if one not in self.without_record
         ]
         carried_over = self.without_record | {*found.uncertain["student_id"].tolist()}
-        return publish(
+        return try_night(
             self.engine,
-            district_id="grand-bend",
-            snapshot_date=night,
-            snapshot=snapshot(*students, carried_over=frozenset(carried_over)),
+            night,
+            snapshot(*students, carried_over=frozenset(carried_over)),
             run_id=run_id,
             started_at=began,
             landed_run_id=run_id,

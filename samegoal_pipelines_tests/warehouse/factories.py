@@ -1,4 +1,4 @@
-"""Small snapshots for the warehouse's tests: a few literal students, made into the frames of `publish`."""
+"""Small snapshots for the warehouse's tests: a few literal students, made into frames and published."""
 
 import itertools
 import time
@@ -46,29 +46,6 @@ class Gate:
     staying: Callable[[Snapshot], Students | None] = lambda _: None
     emptied: Callable[[Snapshot], Mapping[str, int]] = lambda _: {}
     land_held: Callable[[SnapshotPayload], None] = lambda _: None
-
-
-def publish(
-    engine: sa.Engine,
-    *,
-    district_id: str,
-    snapshot_date: date,
-    snapshot: SnapshotPayload,
-    run_id: str,
-    started_at: datetime,
-    landed_run_id: str | None = None,
-    gate: Gate | None = None,
-    **further: Any,
-) -> Tried:
-    """One run's session, as the asset `published_snapshot` has it. Without a gate, nothing is held."""
-    run = RunIdentity(district_id, snapshot_date, run_id, started_at, landed_run_id)
-    content = content_of(snapshot._replace(**further))
-    if gate is None:
-        with session(engine, run) as s:
-            s.stage(content, measured=False)
-            return Tried(**vars(s.publish()))
-    recorded, verdict = publish_or_hold(engine, run, content, gate.limits, gate)
-    return Tried(**vars(recorded), verdict=verdict)
 
 
 def release_night(
@@ -125,8 +102,8 @@ def snapshot(*students: Mapping[str, Any], carried_over: frozenset[int] = frozen
     return SnapshotPayload(frames[0], frames[1], frames[2], carried_over)
 
 
-def publish_night(engine: sa.Engine, night: int, what: SnapshotPayload, **further: Any) -> Tried:
-    """Publish as of so many days after the first night; each call is a run, begun after the last."""
+def publish_night(engine: sa.Engine, night: int | date, what: SnapshotPayload, **further: Any) -> Tried:
+    """Publish as of a date, or so many days after NIGHT. Each call is a run, begun after the last."""
     published = try_night(engine, night, what, **further)
     assert published.published, published.reason
     return published
@@ -141,25 +118,28 @@ def hold_night(engine: sa.Engine, night: int, what: SnapshotPayload, gate: Gate,
 
 def try_night(
     engine: sa.Engine,
-    night: int,
+    night: int | date,
     what: SnapshotPayload,
     *,
     district_id: str = "grand-bend",
     run_id: str | None = None,
     started_at: datetime | None = None,
+    landed_run_id: str | None = None,
+    gate: Gate | None = None,
     **further: Any,
 ) -> Tried:
-    """The same of a snapshot that may be held or not."""
+    """The same of a snapshot that may be held or not. Without a gate, nothing is held."""
     number, began = next_run()
-    return publish(
-        engine,
-        district_id=district_id,
-        snapshot_date=NIGHT + timedelta(days=night),
-        snapshot=what,
-        run_id=run_id or f"run-{number}",
-        started_at=started_at or began,
-        **further,
-    )
+    if isinstance(night, int):
+        night = NIGHT + timedelta(days=night)
+    run = RunIdentity(district_id, night, run_id or f"run-{number}", started_at or began, landed_run_id)
+    content = content_of(what._replace(**further))
+    if gate is None:
+        with session(engine, run) as s:
+            s.stage(content, measured=False)
+            return Tried(**vars(s.publish()))
+    recorded, verdict = publish_or_hold(engine, run, content, gate.limits, gate)
+    return Tried(**vars(recorded), verdict=verdict)
 
 
 def next_run() -> tuple[int, datetime]:

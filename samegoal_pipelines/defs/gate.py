@@ -36,8 +36,7 @@ def gate_finding(
 ) -> Finding:
     """The check's outcome with the shares and their limits. Red with the reasons if the night is held.
 
-    Args:
-        about: metadata of the snapshot. If it is held, no materialization shows it.
+    It also shows the facts `about` a held snapshot, because no materialization does.
     """
     facts: dict[str, Any] = {}
     if verdict:  # Dagster sorts by name, so that this comes first

@@ -91,11 +91,7 @@ def discard(cursor: Any) -> None:
 
 
 def write(cursor: Any, staged: Staged, absent: pd.DataFrame, district_id: str, night: date) -> None:
-    """Make the staged rows current as of `night`, and record the changes and departures.
-
-    Args:
-        absent: why students whom Qmlativ's enrollments mention have no row: student_id, why.
-    """
+    """Make the staged rows current as of `night`. Record changes, and departures with `absent`'s reasons."""
     parameters: dict[str, object] = {"district": district_id, "night": night}
     for difference in staged:
         cursor.execute(fill(_CLOSE, difference.rows.history), parameters)

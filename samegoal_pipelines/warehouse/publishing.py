@@ -90,11 +90,7 @@ def _emptied(engine: sa.Engine, run: RunIdentity, content: Content, landing: Lan
 def _judge(
     limits: Limits, comparisons: Comparisons, emptied: Emptied, landing: Landing | None = None
 ) -> Verdict | None:
-    """The gate's verdict on a staged snapshot. None if there is nothing to compare with.
-
-    Args:
-        landing: asked for the effect of passing time, if the verdict depends on it.
-    """
+    """The gate's verdict. None: nothing to compare with. Without `landing`, time explains no drop."""
     verdict = None
     for published, measured in comparisons:
         if published.snapshot_id not in emptied:

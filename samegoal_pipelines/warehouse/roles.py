@@ -40,9 +40,8 @@ def let_roles_log_in(engine: sa.Engine) -> None:
 def role_url(url: str, role: Role, *, as_login: bool) -> str:
     """`url` for a tool that acts as `role`.
 
-    Args:
-        as_login: log in as the role itself, which the embedded server allows. Otherwise the URL's user
-            assumes the role, and must be a member of it.
+    With `as_login`, the tool logs in as the role itself, which the embedded server allows. Otherwise the
+    URL's user assumes the role, and must be a member of it.
     """
     parts = DatabaseURL.parse(url)
     # A reader's transaction sees one night, even if it runs several statements.

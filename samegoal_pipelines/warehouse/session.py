@@ -90,13 +90,7 @@ def session(engine: sa.Engine, run: RunIdentity, step: str = "publishing") -> It
 
 
 class Session:
-    """One attempt to publish, within the transaction that `session` opens.
-
-    Attributes:
-        now: the snapshot that the current views show; None before the first.
-        written: whether the transaction is to be committed.
-        changes: the changes to students compared with what is published, if `stage` was asked for them.
-    """
+    """One attempt to publish, within the transaction that `session` opens."""
 
     content: Content
     """What is staged."""
@@ -109,9 +103,9 @@ class Session:
 
     def __init__(self, connection: sa.Connection, run: RunIdentity) -> None:
         self.connection, self.run = connection, run
-        self.now = find_current(connection, run.district_id)
-        self.written = False
-        self.changes: list[StudentChange] = []
+        self.now = find_current(connection, run.district_id)  # what the current views show
+        self.written = False  # whether the transaction is to be committed
+        self.changes: list[StudentChange] = []  # what publishing changes, if `stage` was asked to list it
 
     @property
     def cursor(self) -> Any:
@@ -166,9 +160,7 @@ class Session:
         """Make the staged snapshot what SameGoal reads, and record it.
 
         Publishing the same night again replaces it, as if only the last publication had happened.
-
-        Args:
-            dropped_by_time: dropped students whom passing time alone explains. None if not computed.
+        `dropped_by_time` counts the dropped students whom time alone explains, if that was computed.
         """
         counts = self.preview()
         if self._same is None:

@@ -118,6 +118,17 @@ def test_growth_is_compared_with_who_is_published():
     assert "one entity too many" in grown.next_step(NIGHT)
 
 
+def test_a_number_of_another_student_is_told_with_what_to_check_and_how_to_release():
+    swapped = judged("reassigned", 2, 100)
+    assert swapped.reasons == (
+        "2 of 100 student numbers (2.0%) would now belong to another student, whom SameGoal would take for "
+        "the former one; the limit is 0%",
+    )
+    assert swapped.next_step(NIGHT).startswith(
+        "check in Qmlativ whether these student numbers were reused or swapped by mistake; look at the "
+    )
+
+
 def test_a_share_that_is_just_above_the_limit_does_not_read_like_the_limit():
     (reason,) = judged("quarantined", 1001, 100_000).reasons
     assert reason == "1,001 of 100,000 enrollment rows (1.001%) were quarantined; the limit is 1%"
@@ -259,18 +270,6 @@ def test_who_is_removed_and_who_is_dropped(warehouse, last, tonight, limits, out
 
 
 # -- what passing time explains --
-
-
-def test_what_passing_time_explains_does_not_count(warehouse):
-    asked: list[Snapshot] = []
-    publish_night(warehouse, 0, school(100), run_id="the night before", landed_run_id="its landing")
-    gate = gate_of(by_time=expiring(40, of=100), asked=asked)
-    published = publish_night(warehouse, 1, school(100, inactive=50), gate=gate)
-    assert (published.dropped, published.dropped_by_time) == (50, 40)  # 10 edited are not above the limit
-    assert attempts(warehouse, "dropped", "dropped_by_time")[1] == (50, 40)
-    assert [(one.run_id, one.landed_run_id, one.snapshot_date) for one in asked] == [
-        ("the night before", "its landing", NIGHT)
-    ]
 
 
 def test_what_edits_explain_counts_alone(warehouse):
@@ -437,22 +436,6 @@ def test_a_number_that_now_belongs_to_another_student_is_held(warehouse, nights,
     done = try_night(warehouse, len(nights), numbered(**tonight), gate=gate_of())
     assert done.verdict.numbers["reassigned"] == reassigned
     assert done.held == bool(reassigned)
-
-
-def test_a_hold_says_how_many_numbers_belong_to_another_student_and_what_to_do(warehouse):
-    held = next_night(warehouse, numbered(), numbered(s1="00002", s2="00001"))
-    assert held.reason == (
-        "2 of 100 student numbers (2.0%) would now belong to another student, whom SameGoal would take for "
-        "the former one; the limit is 0%"
-    )
-    assert held.next_step.startswith(
-        "check in Qmlativ whether these student numbers were reused or swapped by mistake; look at the "
-    )
-    assert "--release --today 2026-09-02" in held.next_step
-    assert attempts(warehouse, "kind")[1] == ("reassigned",)
-    publish_night(warehouse, 1, numbered(s1="00002", s2="00001"))  # and the next night is not held for it
-    again = numbered(s1="00002", s2="00001", s3="A")
-    assert publish_night(warehouse, 2, again, gate=gate_of()).changed == 1
 
 
 # -- a night that is run again and again gets no further from the night before than one run may --

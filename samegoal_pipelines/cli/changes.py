@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -129,24 +129,13 @@ def forecast(deployment: Deployment, district_id: str, days: int, by_student: bo
     Also names the first night that will be held because of these changes.
     """
     from samegoal_pipelines.operations.forecast import forecast_district
-    from samegoal_pipelines.reporting.forecast import count_flips
 
     found = forecast_district(deployment, district_id, days)
-    flips = [asdict(one) for one in count_flips(found.flips)]
-    students = [
-        {**one._asdict(), "student_number": found.student_numbers.get(one.student_id)} for one in found.flips
-    ]
     if as_json:
-        facts = {
-            "district_id": district_id,
-            "night": found.night,
-            "until": found.until,
-            "days": days,
-            "flips": flips,
-            "overdue": found.overdue,
-            "held_from": found.hold and asdict(found.hold),
-        }
-        print_json({**facts, "students": students} if by_student else facts)
+        facts = asdict(found)
+        if not by_student:
+            del facts["students"]
+        print_json(facts)
         return
     if found.overdue:
         overdue = "1 status has" if found.overdue == 1 else f"{found.overdue:,} statuses have"
@@ -156,21 +145,24 @@ def forecast(deployment: Deployment, district_id: str, days: int, by_student: bo
         )
     rows_of_then = f"by {found.until}, according to the rows of the night {found.night}"
     print_sentences(
-        f"{district_id}: " + (f"{rows_of_then}:" if flips else f"no status changes {rows_of_then}")
+        f"{district_id}: " + (f"{rows_of_then}:" if found.flips else f"no status changes {rows_of_then}")
     )
-    print_table({"day": flip["day"], **_statuses(flip), "students": flip["students"]} for flip in flips)
-    if hold := found.hold:
+    print_table(
+        {"day": one.day, **_statuses(one.old_status, one.new_status), "students": one.students}
+        for one in found.flips
+    )
+    if hold := found.held_from:
         print_sentences(f"the night {hold.night} will be held: {hold.reason}", f"to do: {hold.next_step}")
     if by_student:
         print_table(
             {
                 "student number": one["student_number"] or f"StudentID {one['student_id']}",
                 "day": one["day"],
-                **_statuses(one),
+                **_statuses(one["old_status"], one["new_status"]),
             }
-            for one in students
+            for one in found.students
         )
 
 
-def _statuses(flip: dict[str, Any]) -> dict[str, str]:
-    return {"from": flip["old_status"] or "no row", "to": flip["new_status"] or "no row"}
+def _statuses(old: str | None, new: str | None) -> dict[str, str]:
+    return {"from": old or "no row", "to": new or "no row"}

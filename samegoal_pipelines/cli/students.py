@@ -41,7 +41,7 @@ def explain(
 
     answer = explain_student(deployment, district_id, student_number, on)
     if as_json:
-        print_json(answer.facts())
+        print_json(asdict(answer))
     else:
         _print(answer)
 
@@ -51,12 +51,11 @@ def _print(answer: Answer) -> None:
     print_sentences(*(f"note: {remark}" for remark in answer.remarks))
     for student in answer.students:
         click.echo()
-        print_sentences(f"student number {shown(answer.student_number)}, StudentID {student.student_id}")
-        print_sentences(*student.published_sentences(), *student.decision_sentences())
-        if student.cause:
-            print_sentences(f"cause: {student.cause.sentence}", f"next step: {student.cause.next_step}")
-        seen = student.explanation.enrollments if student.explanation else ()
-        oldest_first = sorted(seen, key=lambda one: one.first_day or date.max)
+        print_sentences(f"student number {shown(answer.student_number)}, StudentID {student['student_id']}")
+        print_sentences(*student["in_words"])
+        if cause := student["cause"]:
+            print_sentences(f"cause: {cause.sentence}", f"next step: {cause.next_step}")
+        oldest_first = sorted(student["enrollments"] or (), key=lambda one: one.first_day or date.max)
         print_table(map(_row, oldest_first), gap=True)
 
 
@@ -120,8 +119,9 @@ def export(deployment: Deployment, district_id: str, folder: Path, as_json: bool
     if as_json:
         print_json(asdict(exported))
         return
-    for student in exported.excluded:
-        click.echo(on_one_line(f"excluded: {student.label}: {', '.join(student.reasons)}"), err=True)
+    for one in exported.excluded:
+        student = one.student_number or f"StudentID {one.student_id}"
+        click.echo(on_one_line(f"excluded: {student}: {', '.join(one.reasons)}"), err=True)
     rows = f"{counted(exported.students, 'student')} and {counted(exported.parents, 'parent row')}"
     excluded = f"; {counted(len(exported.excluded), 'student')} excluded" if exported.excluded else ""
     click.echo(

@@ -114,16 +114,7 @@ def _make_list(
         with suppress(NotLandedError, LandedFileError):
             published = read_landed_for(run.deployment.landing, last, FILTERED)
             compared = last.snapshot_date.isoformat()
-    worklist = list_problems(
-        raw_enrollments,
-        raw_students,
-        filtered["enrollments"],
-        filtered["excluded"],
-        classified["student_status"],
-        classified["uncertain"],
-        run.today,
-        published,
-    )
+    worklist = list_problems(raw_enrollments, raw_students, filtered, classified, run.today, published)
     return worklist, {
         "snapshot date": run.today.isoformat(),
         "past compared with": compared,

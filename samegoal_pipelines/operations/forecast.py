@@ -1,14 +1,22 @@
 """Forecast a district's statuses from the landed rows of the published night."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.errors import SYNC, PipelineError
 from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.reporting.forecast import HoldAhead, first_hold, flips_of, published_rows
+from samegoal_pipelines.reporting.forecast import (
+    FlipCount,
+    HoldAhead,
+    first_hold,
+    flips_of,
+    in_order,
+    published_rows,
+)
 from samegoal_pipelines.reporting.nightly_status import read_districts
-from samegoal_pipelines.transforms.forecast import Flip
 
 
 class NothingToForecastError(PipelineError):
@@ -19,15 +27,18 @@ class NothingToForecastError(PipelineError):
 class Forecast:
     """The status changes of the coming days if nobody edits anything in Qmlativ."""
 
+    district_id: str
     night: date
     """The published night whose rows are used."""
     until: date
-    flips: list[Flip]
-    student_numbers: dict[int, str]
+    days: int
+    flips: tuple[FlipCount, ...]
     overdue: int
     """Changes between that night and today. The next snapshot will publish them."""
-    hold: HoldAhead | None
+    held_from: HoldAhead | None
     """The first coming night that the gate will hold because of these changes."""
+    students: tuple[dict[str, Any], ...]
+    """The changes one by one: a `Flip` with the student number."""
 
 
 def forecast_district(deployment: Deployment, district_id: str, days: int) -> Forecast:
@@ -54,9 +65,20 @@ def forecast_district(deployment: Deployment, district_id: str, days: int) -> Fo
             next_step=f"land new ones: {SYNC}",
         ) from None
     rows = published_rows(deployment.warehouse, one.current, flips)
-    numbers = {row.student_id: row.student_number for row in rows}
-    statuses = {row.student_id: row.status for row in rows}
-    first = max(today, night + timedelta(days=1))
-    hold = first_hold(one, district.limits, statuses, flips, first, until)
+    numbers = {row["student_id"]: row["student_number"] for row in rows}
+    statuses = {row["student_id"]: row["status"] for row in rows}
     to_come = [flip for flip in flips if flip.day > today]
-    return Forecast(night, until, to_come, numbers, len(flips) - len(to_come), hold)
+    return Forecast(
+        district_id=district_id,
+        night=night,
+        until=until,
+        days=days,
+        flips=in_order(Counter(flip[1:] for flip in to_come)),
+        overdue=len(flips) - len(to_come),
+        held_from=first_hold(
+            one, district.limits, statuses, flips, max(today, night + timedelta(days=1)), until
+        ),
+        students=tuple(
+            {**flip._asdict(), "student_number": numbers.get(flip.student_id)} for flip in to_come
+        ),
+    )

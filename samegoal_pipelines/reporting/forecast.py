@@ -4,11 +4,10 @@ The forecast uses the landed rows of each district's published night. A district
 and excluded. Students are counted, never listed.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -20,7 +19,8 @@ from samegoal_pipelines.tables.history import STATUS
 from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.tables.vocabulary import ACTIVE
 from samegoal_pipelines.transforms.forecast import UNCERTAIN_STATUS, Flip, forecast_statuses
-from samegoal_pipelines.transforms.gate import Measured, Verdict, judge, part_of
+from samegoal_pipelines.transforms.gate import Measured, Verdict, judge
+from samegoal_pipelines.warehouse.changes import valid_on
 from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines.warehouse.snapshots import Snapshot
 
@@ -113,28 +113,20 @@ def look_ahead(engine: sa.Engine, landing: Landing, board: Board) -> Ahead:
         if any(flip.new_status in (None, "INACTIVE") for flip in flips):  # else nobody is dropped
             # A night that failed or is late brings nothing more unless somebody acts.
             first = one.night + timedelta(days=one.state not in ("pending", "held"))
-            statuses = {row.student_id: row.status for row in published_rows(engine, one.current, flips)}
+            statuses = {
+                row["student_id"]: row["status"] for row in published_rows(engine, one.current, flips)
+            }
             hold = first_hold(one, limits, statuses, flips, first, last)
             if hold is not None and (one.state, one.night) != ("held", hold.night):  # that one is listed
                 holds.append(hold)
-    return Ahead(
-        DAYS,
-        tuple(sorted(holds, key=lambda hold: (hold.night, hold.district_id))),
-        _sorted(counts),
-        looked_at,
-        tuple(excluded),
-    )
+    holds.sort(key=lambda hold: (hold.night, hold.district_id))
+    return Ahead(DAYS, tuple(holds), in_order(counts), looked_at, tuple(excluded))
 
 
-def count_flips(flips: Iterable[Flip]) -> tuple[FlipCount, ...]:
-    """Count the changes by day, old and new status."""
-    return _sorted(Counter(flip[1:] for flip in flips))
-
-
-def _sorted(counts: Counter[tuple[date, str | None, str | None]]) -> tuple[FlipCount, ...]:
-    return tuple(
-        FlipCount(*change, counts[change]) for change in sorted(counts, key=lambda c: [*map(str, c)])
-    )
+def in_order(counts: Counter[tuple[date, str | None, str | None]]) -> tuple[FlipCount, ...]:
+    """The number of students by day, old and new status."""
+    changes = sorted(counts, key=lambda change: [*map(str, change)])
+    return tuple(FlipCount(*change, counts[change]) for change in changes)
 
 
 def flips_of(landing: Landing, published: Snapshot, until: date) -> list[Flip]:
@@ -144,20 +136,17 @@ def flips_of(landing: Landing, published: Snapshot, until: date) -> list[Flip]:
     return forecast_statuses(raw, night, (until - night).days)
 
 
-def published_rows(
-    engine: sa.Engine, current: Snapshot, flips: Iterable[Flip]
-) -> Sequence[sa.Row[Any, Any, Any]]:
+def published_rows(engine: sa.Engine, current: Snapshot, flips: Iterable[Flip]) -> Sequence[sa.RowMapping]:
     """student_id, student_number and status of these students, as published."""
     rows = STATUS.table.c
     students = sorted({flip.student_id for flip in flips})
     query = sa.select(rows.student_id, rows.student_number, rows.status).where(
         rows.district_id == current.district_id,
         rows.student_id == sa.any_(sa.literal(students, sa.ARRAY(sa.BigInteger))),
-        rows.valid_from <= current.snapshot_date,
-        rows.valid_to.is_(None) | (rows.valid_to > current.snapshot_date),
+        valid_on(current.snapshot_date),
     )
     with as_operator(engine, "looking up the published statuses") as connection:
-        return connection.execute(query).all()
+        return connection.execute(query).mappings().all()
 
 
 def first_hold(
@@ -179,18 +168,19 @@ def first_hold(
     """
     statuses: dict[int, str | None] = {**published_statuses}
     students, active = (one.current.students or 0, one.current.active) if one.current else (0, 0)
-    old_statuses = {flip.student_id: flip.old_status for flip in reversed(flips)}  # the oldest
+    oldest = {flip.student_id: flip.old_status for flip in reversed(flips)}
     # Without a published status, but with one by the rows, a student has no record in Qmlativ.
-    known = {s for s, old in old_statuses.items() if s in statuses or old in (None, UNCERTAIN_STATUS)}
-    to_come = [flip for flip in reversed(flips) if flip.student_id in known]
+    known = {s for s, old in oldest.items() if s in statuses or old in (None, UNCERTAIN_STATUS)}
+    coming: dict[date, dict[int, str | None]] = defaultdict(dict)
+    for flip in flips:
+        if flip.student_id in known:
+            coming[max(flip.day, first)][flip.student_id] = flip.new_status
+    changed: dict[int, str | None] = {}
     for number in range((last - first).days + 1):
         night = first + timedelta(days=number)
+        changed |= coming[night]
         if one.pause is not None and one.pause.covers(night):
             continue
-        changed: dict[int, str | None] = {}
-        while to_come and to_come[-1].day <= night:
-            flip = to_come.pop()
-            changed[flip.student_id] = flip.new_status
         numbers = {"published_students": students, "published_active": active}
         dropped: dict[int, bool] = {}
         for student, new in changed.items():
@@ -202,30 +192,27 @@ def first_hold(
             active += (new in ACTIVE) - (old in ACTIVE)
             if old in ACTIVE and new not in ACTIVE:
                 dropped[student] = new == "GRADUATED"
+        changed = {}
         numbers["students"] = students
         measured = Measured(numbers, np.array([*dropped], np.int64), np.array([*dropped.values()], bool))
         verdict = judge(limits, measured, staying=np.array([], np.int64))
         if verdict.reasons:
-            part_and_whole = verdict.numbers["expired_by_time"], verdict.numbers["published_active"]
-            words = _in_words(one.district_id, limits, verdict)
-            return HoldAhead(one.district_id, one.name, night, *part_and_whole, limits["expired"], *words)
+            return _hold(one, night, verdict, limits["expired"])
     return None
 
 
-def _in_words(district_id: str, limits: Limits, verdict: Verdict) -> tuple[str, str]:
-    """Why a night will be held, and what to do before."""
-    numbers, release = verdict.numbers, f"samegoal-pipelines sync {district_id} --release --why REASON"
-    if not numbers["students"]:
-        reason = "the last student leaves the import window, and the snapshot would have no students"
-        next_step = (
-            "have enrollments entered in Qmlativ before, or, if the district is done: "
-            f"samegoal-pipelines districts disable {district_id}"
-        )
-    else:
-        whom, limit = "ENROLLED and PRE-ENROLLED students", limits["expired"]
-        part = part_of(numbers["expired_by_time"], numbers["published_active"], whom, limit)
-        reason = (
-            f"{part} become INACTIVE or leave the import window because time passes; the limit is {limit:g}%"
-        )
-        next_step = "have next year's enrollments entered in Qmlativ before"
-    return reason, f"{next_step}; if it is right, publish it that day: {release}"
+def _hold(one: DistrictNight, night: date, verdict: Verdict, limit: float) -> HoldAhead:
+    numbers = verdict.numbers
+    done = f"; if the district is done: samegoal-pipelines districts disable {one.district_id}"
+    return HoldAhead(
+        district_id=one.district_id,
+        name=one.name,
+        night=night,
+        students=numbers["expired_by_time"],
+        of=numbers["published_active"],
+        limit=limit,
+        reason="; ".join(verdict.reasons),
+        next_step="have next year's enrollments entered in Qmlativ before; if the students really leave, "
+        f"publish it that day: samegoal-pipelines sync {one.district_id} --release --why REASON"
+        + ("" if numbers["students"] else done),
+    )

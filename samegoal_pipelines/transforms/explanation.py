@@ -5,20 +5,22 @@ explanation cannot differ from what is published. Who was published before is kn
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from samegoal_pipelines.printable import counted
+from samegoal_pipelines.tables import worklist as problems
 from samegoal_pipelines.tables.enrollments import STUDENT_STATUS
 from samegoal_pipelines.tables.vocabulary import (
     CECS_ONLY,
     ENTITY_NOT_INCLUDED,
+    ENTITY_YEAR,
     EXCLUDED,
     LEFT_WINDOW,
     NEVER_EFFECTIVE_ONLY,
@@ -27,13 +29,7 @@ from samegoal_pipelines.tables.vocabulary import (
     ROWS_UNREADABLE,
     RULES,
 )
-from samegoal_pipelines.transforms.columns import (
-    NOWHERE,
-    columns_of,
-    frame_from,
-    ids,
-    records_of,
-)
+from samegoal_pipelines.transforms.columns import NOWHERE, columns_of, frame_from, ids, records_of
 from samegoal_pipelines.transforms.demographics import student_tables
 from samegoal_pipelines.transforms.enrollments import (
     FilteredEnrollments,
@@ -53,7 +49,6 @@ _PRECEDENCE = {
     "first_day": "it began last",
     "enrollment_id": "its id is the highest",
 }
-
 
 # The last matching reason in this table explains the absence: an enrollment that once counted says more than
 # one that never did. A student without any of these reasons is uncertain or has a status.
@@ -88,41 +83,144 @@ class SeenEnrollment:
     decides: bool
 
 
+# -- absent students: one cause, one next step --
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why a student is absent, and what to do."""
+
+    name: str
+    sentence: str
+    next_step: str
+
+
+_NOTHING = "nothing, if that is right"
+BY_DEPARTURE = {
+    LEFT_WINDOW: Cause(
+        "outside the window",
+        "the last enrollment ended more than a year ago",
+        f"{_NOTHING}; else correct EndDate, or add the new enrollment, in {ENTITY_YEAR}",
+    ),
+    CECS_ONLY: Cause(
+        "CECS only",
+        "every enrollment is a cross-entity course enrollment (CECS), which never counts",
+        problems.FIX[problems.CECS_ONLY],
+    ),
+    ENTITY_NOT_INCLUDED: Cause(
+        "entity not included",
+        "every enrollment is at an entity whose enrollments do not count",
+        f"{_NOTHING}; else include the entity: samegoal-pipelines districts set ID --entities …",
+    ),
+    NEVER_EFFECTIVE_ONLY: Cause(
+        "never effective",
+        "every enrollment ends before it begins (a no-show)",
+        f"{_NOTHING}; if the student came, correct StartDate and EndDate in {ENTITY_YEAR}",
+    ),
+    NO_ROWS: Cause(
+        "no enrollment",
+        "Qmlativ returned no enrollment: there is none, or it ended long before the import window",
+        f"add the enrollment in {ENTITY_YEAR}; it may be under another record of the same student",
+    ),
+    ROWS_UNREADABLE: Cause(
+        "quarantined",
+        "the enrollments cannot be relied on, and nothing was published before",
+        "see the registrar's worklist: samegoal-pipelines worklist ID",
+    ),
+}
+"""Why a student has no row, in the words of the table `departures` → the cause."""
+NEVER_CLOSED = Cause(
+    "never closed",
+    "the enrollment is still open in a school year that is over",
+    problems.FIX[problems.NEVER_CLOSED],
+)
+NOT_IN_QMLATIV = Cause(
+    "not in Qmlativ",
+    "Qmlativ has neither the student nor an enrollment any more",
+    "look for the student under another number: of two records that were merged, one stays",
+)
+NO_RECORD = Cause(
+    "no Student or Name row",
+    "Student and Name have no row of the student that can be read, and nothing was published before",
+    "open the student in Qmlativ and save the profile again; report it to Skyward if that does not help",
+)
+CHANGED_SINCE = Cause(
+    "changed since",
+    "the rows of that night give a status today: rules, or what was landed, changed after it was published",
+    "run the night again: samegoal-pipelines sync ID",
+)
+
+
+# -- explanations --
+
+
 @dataclass(frozen=True)
 class Explanation:
     """One student's enrollments and the result: `decision`, `uncertain` or `absent`."""
 
-    student_id: int
-    night: date
     window_start: date
     enrollments: tuple[SeenEnrollment, ...]
     decision: dict[str, Any] | None
-    """The row of `student_status` without the student, and `rule`, `rule_words`, `why_this_enrollment` and
-    `why_this_building`."""
+    """The row of `student_status`, with `student_number` if `has_record`, and `rule`, `rule_words`,
+    `why_this_enrollment` and `why_this_building`."""
     uncertain: tuple[str, ...]
     """The quarantine reasons that leave the status in doubt."""
     absent: str | None
     """Why there is no status, in the words of the table `departures`."""
+    has_record: bool | None
+    """Whether Student and Name have a usable record. If not, a student with a status is carried over. None:
+    there is no status, or these objects' rows are gone."""
+    in_qmlativ: bool | None
+    """Whether the object Student has the student at all. None: its rows are gone."""
+
+    @property
+    def carried_over(self) -> bool:
+        """Whether the last published rows stay, if there are any."""
+        return bool(self.uncertain) or self.has_record is False
 
     def sentences(self) -> list[str]:
         """The result as sentences for people."""
-        window = f"the import window of {self.night} begins on {self.window_start}"
         if found := self.decision:
-            return [
+            said = [
                 f"rule {found['rule']}: {found['rule_words']} ({found['reason']})",
                 f"enrollment {found['enrollment_id']} decides: {found['why_this_enrollment']}",
                 f"building: {found['building'] or 'none'}; {found['why_this_building']}",
-                window,
             ]
-        if self.uncertain:
+        elif self.uncertain:
             rows = counted(sum(one.outcome == "quarantined" for one in self.enrollments), "row")
-            return [
+            said = [
                 f"uncertain: {rows} cannot be relied on ({', '.join(self.uncertain)}), and no sound one "
                 "makes the student currently enrolled; the last published rows are carried over, because "
-                "unreadable is not gone",
-                window,
+                "unreadable is not gone"
             ]
-        return [f"no status: {self.absent}", window]
+        else:
+            said = [f"no status: {self.absent}"]
+        said.append(f"the import window begins on {self.window_start}")
+        if self.has_record is False:
+            said.append(
+                "Student and Name have no usable record of the student, so the last published rows, if any, "
+                "are carried over"
+            )
+        return said
+
+    @property
+    def cause(self) -> Cause:
+        """Why the student is not published."""
+        if self.decision is not None:
+            return NO_RECORD if self.has_record is False else CHANGED_SINCE
+        if self.uncertain:
+            doubt = self.uncertain[0]
+            known = next((one.enrollment_id for one in self.enrollments if one.reason == doubt), None)
+            which = f"enrollment {known}" if known else "an enrollment"
+            why = f"cannot be relied on: {QUARANTINED[doubt].sentence}; nothing was published before"
+            return Cause("quarantined", f"{which} {why}", QUARANTINED[doubt].fix)
+        if self.absent == NO_ROWS and self.in_qmlativ is False:
+            return NOT_IN_QMLATIV
+        if self.absent == LEFT_WINDOW:
+            left = [one for one in self.enrollments if one.reason in ("outside_window", "never_closed")]
+            if max(left, key=lambda one: one.first_day or date.min).reason == "never_closed":
+                return NEVER_CLOSED
+        return BY_DEPARTURE[self.absent or NO_ROWS]
 
 
 def explain_absences(excluded: pd.DataFrame, statuses: pd.DataFrame, uncertain: pd.DataFrame) -> pd.DataFrame:
@@ -139,17 +237,17 @@ def explain_absences(excluded: pd.DataFrame, statuses: pd.DataFrame, uncertain: 
     return found.astype({"why": pd.ArrowDtype(pa.string())})
 
 
-def explain_students(
-    raw: Mapping[str, pd.DataFrame], students: Iterable[int], today: date
-) -> list[Explanation]:
-    """Explain these students as of `today`, from `raw_enrollments` (Qmlativ object → frame), in their order.
+def explain(
+    raw: Mapping[str, pd.DataFrame],
+    raw_students: Mapping[str, pd.DataFrame] | None,
+    student: int,
+    today: date,
+) -> Explanation:
+    """Explain this student as of `today`.
 
-    Raises ValueError as `filter_enrollments` does.
+    Takes `raw_enrollments`, and `raw_students` unless that is gone (each: Qmlativ object → frame). Raises
+    ValueError as `filter_enrollments` does.
     """
-    return [_explain(raw, student, today) for student in students]
-
-
-def _explain(raw: Mapping[str, pd.DataFrame], student: int, today: date) -> Explanation:
     raw = rows_of_students(raw, [student])
     filtered = filter_enrollments(raw, today)
     statuses, uncertain = classify_students(filtered.enrollments, filtered.excluded, today)
@@ -157,27 +255,25 @@ def _explain(raw: Mapping[str, pd.DataFrame], student: int, today: date) -> Expl
     status, doubt, why = (
         next(iter(_rows_of(student, frame)), None) for frame in (statuses, uncertain, absent)
     )
+    decision = _decision(raw, filtered.enrollments, status, today) if status else None
+    has_record = in_qmlativ = None
+    if raw_students is not None:
+        in_qmlativ = bool(raw_students["Student"]["StudentID"].eq(student).any())
+        if status and decision:
+            one = frame_from([status], STUDENT_STATUS.arrow_types)
+            known = records_of(student_tables(raw_students, one)["student_demographics"])
+            has_record = bool(known)
+            for row in known:
+                decision["student_number"] = row["student_number"]
     return Explanation(
-        student_id=student,
-        night=today,
         window_start=window_start(today),
         enrollments=tuple(_seen(raw, student, filtered, status, today)),
-        decision=_decision(raw, filtered.enrollments, status, today) if status else None,
+        decision=decision,
         uncertain=tuple(doubt["reasons"].split(",")) if doubt else (),
         absent=None if status or doubt else why["why"] if why else NO_ROWS,
+        has_record=has_record,
+        in_qmlativ=in_qmlativ,
     )
-
-
-def numbers_on_record(
-    raw: Mapping[str, pd.DataFrame], explained: Iterable[Explanation]
-) -> dict[int, str | None]:
-    """The student number of each decided status, from `raw_students` (Qmlativ object → frame).
-
-    A student without an entry has no usable record in Student and Name, and is carried over.
-    """
-    decided = [{"student_id": one.student_id} | one.decision for one in explained if one.decision]
-    known = student_tables(raw, frame_from(decided, STUDENT_STATUS.arrow_types))["student_demographics"]
-    return {row["student_id"]: row["student_number"] for row in records_of(known)}
 
 
 def _rows_of(student: int, frame: pd.DataFrame, key: str = "student_id") -> list[dict[str, Any]]:
@@ -249,7 +345,7 @@ def _decision(
     order = deciding_order(columns_of(counted), today)
     first = int(np.flatnonzero(order["enrollment_id"] == status["enrollment_id"])[0])
     return {
-        **{name: value for name, value in status.items() if name != "student_id"},
+        **status,
         "rule": list(RULES).index(status["reason"]) + 1,
         "rule_words": RULES[status["reason"]].sentence,
         "why_this_enrollment": _why_first(first, order),
@@ -283,103 +379,3 @@ def _why_building(raw: Mapping[str, pd.DataFrame], deciding: pd.DataFrame) -> st
     if listed == row["school_year_id"][0].as_py():
         return f"its school as listed for its school year, {year}"
     return f"its school is not listed for its school year; {year} is the latest that lists it"
-
-
-# -- absent students: one cause, one next step --
-
-
-class Cause(NamedTuple):
-    """Why a student is absent, and what to do."""
-
-    name: str
-    sentence: str
-    next_step: str
-
-
-_NOTHING = "nothing, if that is right"
-_BY_DEPARTURE = {
-    LEFT_WINDOW: Cause(
-        "outside the window",
-        "the last enrollment ended more than a year ago",
-        f"{_NOTHING}; else correct EndDate, or add the new enrollment, in Entry/Withdrawal",
-    ),
-    CECS_ONLY: Cause(
-        "CECS only",
-        "every enrollment is a cross-entity course enrollment (CECS), which never counts",
-        f"{_NOTHING}; a student of this district needs an enrollment at the home campus in Entry/Withdrawal",
-    ),
-    ENTITY_NOT_INCLUDED: Cause(
-        "entity not included",
-        "every enrollment is at an entity whose enrollments do not count",
-        f"{_NOTHING}; else include the entity: samegoal-pipelines districts set ID --entities …",
-    ),
-    NEVER_EFFECTIVE_ONLY: Cause(
-        "never effective",
-        "every enrollment ends before it begins (a no-show)",
-        f"{_NOTHING}; if the student came, correct StartDate and EndDate in Entry/Withdrawal",
-    ),
-    NO_ROWS: Cause(
-        "no enrollment",
-        "Qmlativ returned no enrollment: there is none, or it ended long before the import window",
-        "add the enrollment in Entry/Withdrawal; it may be under another record of the same student",
-    ),
-    ROWS_UNREADABLE: Cause(
-        "quarantined",
-        "the enrollments cannot be relied on, and nothing was published before",
-        "see the registrar's worklist: samegoal-pipelines worklist ID",
-    ),
-}
-"""Why a student has no row, in the words of the table `departures` → the cause."""
-NEVER_CLOSED = Cause(
-    "never closed",
-    "the enrollment is still open in a school year that is over",
-    "enter EndDate and the withdrawal code in Entry/Withdrawal; if the student is still here, add the "
-    "enrollment of the current school year",
-)
-NOT_IN_QMLATIV = Cause(
-    "not in Qmlativ",
-    "Qmlativ has neither the student nor an enrollment any more",
-    "look for the student under another number: of two records that were merged, one stays",
-)
-NO_RECORD = Cause(
-    "no Student or Name row",
-    "Student and Name have no row of the student that can be read, and nothing was published before",
-    "open the student in Qmlativ and save the profile again; report it to Skyward if that does not help",
-)
-CHANGED_SINCE = Cause(
-    "changed since",
-    "the rows of that night give a status today: rules, or what was landed, changed after it was published",
-    "run the night again: samegoal-pipelines sync ID",
-)
-
-
-def absence_of(
-    explanation: Explanation | None, *, has_record: bool, in_qmlativ: bool, departed_as: str | None
-) -> Cause:
-    """Why a student is absent.
-
-    Args:
-        explanation: of the landed rows. None if they are gone.
-        has_record: whether Student and Name have a row that can be read.
-        in_qmlativ: whether the object Student has the student at all.
-        departed_as: why the student left, in the words of the table `departures`, if ever published.
-    """
-    if explanation is None:
-        return _BY_DEPARTURE[departed_as or NO_ROWS]
-    if explanation.decision is not None:
-        return CHANGED_SINCE if has_record else NO_RECORD
-    if explanation.uncertain:
-        doubt = explanation.uncertain[0]
-        known = [one.enrollment_id for one in explanation.enrollments if one.reason == doubt]
-        which = f"enrollment {known[0]}" if known and known[0] else "an enrollment"
-        sentence = f"{which} cannot be relied on: {QUARANTINED[doubt].sentence}; nothing was published before"
-        return Cause("quarantined", sentence, QUARANTINED[doubt].fix)
-    if explanation.absent == NO_ROWS and not in_qmlativ:
-        return NOT_IN_QMLATIV
-    if explanation.absent == LEFT_WINDOW:
-        windowed = [
-            one for one in explanation.enrollments if one.reason in ("outside_window", "never_closed")
-        ]
-        if max(windowed, key=lambda one: one.first_day or date.min).reason == "never_closed":
-            return NEVER_CLOSED
-    return _BY_DEPARTURE[explanation.absent or NO_ROWS]

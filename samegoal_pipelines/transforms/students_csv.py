@@ -7,7 +7,7 @@ No error here quotes a cell.
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
 from time import strptime
@@ -28,7 +28,7 @@ COLUMNS: dict[str, str | None] = {
     "First Name": "first_name",
     BIRTH: "birth_date",
     GENDER: "gender",
-    STATUS: "district_enrollment",
+    STATUS: "status",  # written with an underscore
     "Grade": "grade",
     "Address": "street",
     "City": "city",
@@ -89,6 +89,7 @@ class Comparison(NamedTuple):
 def cells_of(row: Mapping[str, Any]) -> Cells:
     """A published student in SameGoal's layout, blank text as None. `row` has the views' columns."""
     values = {column: row.get(name or "") for column, name in COLUMNS.items()}
+    values[STATUS] = (row.get("status") or "").replace("-", "_")
     return {
         column: None if isinstance(value, str) and not value.strip() else value
         for column, value in values.items()
@@ -97,19 +98,22 @@ def cells_of(row: Mapping[str, Any]) -> Cells:
 
 def students_of(statuses: pd.DataFrame, students: pd.DataFrame, district_name: str) -> list[dict[str, Any]]:
     """The students of a snapshot's tables as `cells_of` takes them."""
-    status_of = dict(zip(statuses["student_id"].tolist(), statuses["status"].tolist(), strict=True))
-    return [
-        {
-            **student,
-            "district_enrollment": status_of[student["student_id"]].replace("-", "_"),
-            "district_name": district_name,
-        }
-        for student in records_of(students)
-    ]
+    both = students.merge(statuses[["student_id", "status"]], on="student_id", validate="one_to_one")
+    return records_of(both.assign(district_name=district_name))
 
 
-def complaints(cells: Cells, numbers: Counter[str]) -> list[str]:
-    """What SameGoal would refuse the row for, by column and without a value."""
+def check_rows(
+    rows: Sequence[Mapping[str, Any]],
+) -> Iterator[tuple[Mapping[str, Any], Cells, tuple[str, ...]]]:
+    """Each published student, the cells, and what SameGoal would refuse them for."""
+    numbers = Counter(row["student_number"] for row in rows)
+    for row in rows:
+        cells = cells_of(row)
+        yield row, cells, tuple(_complaints(cells, numbers))
+
+
+def _complaints(cells: Cells, numbers: Counter[str]) -> list[str]:
+    """By column and without a value."""
     found = [f"no {column}" for column in REQUIRED if cells[column] is None]
     number, gender = cells[NUMBER], cells[GENDER]
     if number is not None:

@@ -58,23 +58,20 @@ _TEXT = pd.ArrowDtype(pa.string())
 def list_problems(
     raw_enrollments: Mapping[str, pd.DataFrame],
     raw_students: Mapping[str, pd.DataFrame],
-    enrollments: pd.DataFrame,
-    excluded: pd.DataFrame,
-    statuses: pd.DataFrame,
-    uncertain: pd.DataFrame,
+    filtered: Mapping[str, pd.DataFrame],
+    classified: Mapping[str, pd.DataFrame],
     today: date,
     published: Mapping[str, pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """The registrar's worklist (`tables.worklist.REGISTRAR_WORKLIST`), by school, problem and student.
 
-    Takes both frames of `filter_enrollments` and both of `classify_students`, computed from `raw_enrollments`
-    for `today`. Student numbers are those of the latest year in `raw_students`.
+    Takes what the assets of the night landed. Student numbers are those of the latest year in `raw_students`.
 
     Args:
-        published: both frames of `filter_enrollments` of the last published night before. None: there is
-            nothing to compare with.
+        published: `filtered` of the last published night before. None: there is nothing to compare with.
     """
-    counted, unused = _with_plain_texts(enrollments), _with_plain_texts(excluded)
+    counted, unused = _with_plain_texts(filtered)
+    statuses, uncertain = classified["student_status"], classified["uncertain"]
     found = [
         _never_closed(unused, raw_enrollments["SchoolYear"]),
         _upcoming_after_withdrawal(counted, statuses, today),
@@ -88,8 +85,8 @@ def list_problems(
         _possible_duplicates(raw_students, statuses),
     ]
     if published is not None:
-        before = [_with_plain_texts(published[name]) for name in ("enrollments", "excluded")]
-        found.append(_the_past_moved(pd.concat(before), pd.concat([counted, unused]), today))
+        before = pd.concat(_with_plain_texts(published))
+        found.append(_the_past_moved(before, pd.concat([counted, unused]), today))
     return _in_order(pd.concat(found, ignore_index=True), raw_students["Student"])
 
 
@@ -144,8 +141,7 @@ def _cecs_only(excluded: pd.DataFrame, counted: pd.DataFrame) -> pd.DataFrame:
     cecs = excluded[is_cecs & ~excluded["student_id"].isin(others)].dropna(subset="student_id")
     cecs = cecs.sort_values(["student_id", "first_day", "enrollment_id"], na_position="first")
     rows = cecs.drop_duplicates("student_id", keep="last")
-    numbers = cecs.groupby("student_id")["student_id"].size()
-    texts = [printable.counted(number, "enrollment") for number in numbers]
+    texts = [printable.counted(number, "enrollment") for number in cecs.groupby("student_id").size()]
     detail = pd.Series(texts, rows.index, _TEXT) + ", all CECS; the latest " + _period(rows)
     return _listed(problems.CECS_ONLY, rows, detail)
 
@@ -248,10 +244,11 @@ def _the_past_moved(before: pd.DataFrame, now: pd.DataFrame, today: date) -> pd.
 # -- helpers --
 
 
-def _with_plain_texts(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with strings in place of dictionaries."""
+def _with_plain_texts(filtered: Mapping[str, pd.DataFrame]) -> list[pd.DataFrame]:
+    """The counted and the excluded enrollments, with strings in place of dictionaries."""
     texts = {"building", "building_reporting_id", "withdrawal_code", "reason"}
-    return frame.astype(dict.fromkeys(texts & {*frame}, _TEXT))
+    frames = (filtered["enrollments"], filtered["excluded"])
+    return [frame.astype(dict.fromkeys(texts & {*frame}, _TEXT)) for frame in frames]
 
 
 def _looked_up(keys: pd.Series, table: pd.DataFrame, key: str, field: str) -> pd.Series:

@@ -1,13 +1,11 @@
 """Queries of the past: what changed from night to night, and what was published about a student."""
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import distinct_on
 
 from samegoal_pipelines.tables.history import STATUS
 from samegoal_pipelines.tables.warehouse import CHANGES, departures, releases, snapshots, student_changes
@@ -43,26 +41,13 @@ class NightChanges:
     """Students by kind of change, with every kind; empty if nothing was published."""
     flips: tuple[StatusChange, ...] = ()
     departures: dict[str, int] = field(default_factory=dict)
-    """Removed students by reason."""
+    """Removed students by reason, the most frequent first."""
     listed: tuple[StudentChange, ...] | None = None
     """Every student with a change, if requested."""
 
 
-@dataclass(frozen=True)
-class PublishedStudent:
-    """What the warehouse knows about a student as of a night."""
-
-    status: dict[str, Any] | None
-    """The `student_status` row as of the night, without the district. None if not published then."""
-    since: date | None
-    """The first night with that row."""
-    last_change: dict[str, Any] | None
-    """The latest `student_changes` row up to that night: snapshot_date, change, old and new status."""
-    departure: dict[str, Any] | None
-    """The latest `departures` row up to that night, if not published."""
-
-
-ByNight = defaultdict[date, list[Any]]
+Rows = list[list[Any]]
+_OF_SNAPSHOT = ("snapshot_date", "students", "carried_over", "reason", "run_id")
 
 
 # -- from night to night --
@@ -88,20 +73,10 @@ def changes_by_night(
         if not nights:
             return []
         start = nights[0].snapshot_date
-        flips = _flips(connection, district_id, start)
-        why = _departures(connection, district_id, start)
-        listed = _listed(connection, district_id, start) if students else _by_night(())
+        counted = _by_night(connection, _counted(district_id, start))
+        listed = _by_night(connection, _listed(district_id, start)) if students else {}
     return [
-        replace(
-            one,
-            counts={
-                kind: sum(flip.students for flip in flips[one.snapshot_date] if flip.change == kind)
-                for kind in CHANGES
-            },
-            flips=tuple(flips[one.snapshot_date]),
-            departures=dict(why[one.snapshot_date]),
-            listed=tuple(listed[one.snapshot_date]) if students else None,
-        )
+        _with_changes(one, counted.get(one.snapshot_date, []), listed.get(one.snapshot_date, []), students)
         if one.state == "published"
         else one
         for one in nights
@@ -129,64 +104,77 @@ def _attempts(connection: sa.Connection, district_id: str, since: date | None) -
             night.clear()
         night.pop(state, None)  # keeps the later attempt in its own position
         night[state] = NightChanges(
-            one.snapshot_date,
-            state,
-            one.students,
-            one.carried_over,
-            one.reason,
-            release.released_by if release else None,
-            release.reason if release else None,
-            one.run_id,
+            **{name: getattr(one, name) for name in _OF_SNAPSHOT},
+            state=state,
+            released_by=release.released_by if release else None,
+            released_because=release.reason if release else None,
         )
     return [attempt for night in found.values() for attempt in night.values()]
 
 
-def _flips(connection: sa.Connection, district_id: str, start: date) -> ByNight:
-    kind = (student_changes.c.change, student_changes.c.old_status, student_changes.c.new_status)
-    query = (
-        sa.select(student_changes.c.snapshot_date, *kind, sa.func.count())
-        .where(student_changes.c.district_id == district_id, student_changes.c.snapshot_date >= start)
-        .group_by(student_changes.c.snapshot_date, *kind)
-        .order_by(sa.func.array_position(sa.cast(list(CHANGES), sa.ARRAY(sa.Text)), kind[0]), *kind)
+def _with_changes(night: NightChanges, counted: Rows, listed: Rows, students: bool) -> NightChanges:
+    counts = dict.fromkeys(CHANGES, 0)
+    flips: Counter[tuple[str, str | None, str | None]] = Counter()
+    why_removed: Counter[str] = Counter()
+    for change, old, new, why, number in counted:
+        counts[change] += number
+        flips[change, old, new] += number
+        if why:
+            why_removed[why] += number
+    return replace(
+        night,
+        counts=counts,
+        flips=tuple(StatusChange(*change, number) for change, number in flips.items()),
+        departures=dict(why_removed.most_common()),
+        listed=tuple(StudentChange(*row) for row in listed) if students else None,
     )
-    return _by_night((night, StatusChange(*row)) for night, *row in connection.execute(query))
 
 
-def _departures(connection: sa.Connection, district_id: str, start: date) -> ByNight:
-    query = (
-        sa.select(departures.c.snapshot_date, departures.c.why, sa.func.count())
-        .where(departures.c.district_id == district_id, departures.c.snapshot_date >= start)
-        .group_by(departures.c.snapshot_date, departures.c.why)
-        .order_by(sa.func.count().desc(), departures.c.why)
-    )
-    return _by_night((night, (why, students)) for night, why, students in connection.execute(query))
-
-
-def _listed(connection: sa.Connection, district_id: str, start: date) -> ByNight:
-    c = student_changes.c
-    same = (
-        (departures.c.district_id == c.district_id)
-        & (departures.c.snapshot_date == c.snapshot_date)
-        & (departures.c.student_id == c.student_id)
-    )
-    columns = [c[one.name] for one in fields(StudentChange) if one.name != "why"]
-    query = (
-        sa.select(c.snapshot_date, *columns, departures.c.why)
-        .outerjoin(departures, same)
-        .where(c.district_id == district_id, c.snapshot_date >= start)
-        .order_by(c.snapshot_date, c.student_number, c.student_id)
-    )
-    return _by_night((night, StudentChange(*row)) for night, *row in connection.execute(query))
-
-
-def _by_night(pairs: Iterable[tuple[date, Any]]) -> ByNight:
-    found: ByNight = defaultdict(list)
-    for night, one in pairs:
-        found[night].append(one)
+def _by_night(connection: sa.Connection, query: sa.Select[Any]) -> dict[date, Rows]:
+    """The rows of a query by their first column."""
+    found: dict[date, Rows] = defaultdict(list)
+    for night, *row in connection.execute(query):
+        found[night].append(row)
     return found
 
 
+def _counted(district_id: str, start: date) -> sa.Select[Any]:
+    c = student_changes.c
+    kind = (c.change, c.old_status, c.new_status, departures.c.why)
+    place = sa.func.array_position(sa.cast(list(CHANGES), sa.ARRAY(sa.Text)), c.change)
+    rows = _changes(district_id, start, *kind[:3]).add_columns(sa.func.count())
+    return rows.group_by(c.snapshot_date, *kind).order_by(place, *kind)
+
+
+def _listed(district_id: str, start: date) -> sa.Select[Any]:
+    c = student_changes.c
+    columns = [c[one.name] for one in fields(StudentChange) if one.name != "why"]
+    return _changes(district_id, start, *columns).order_by(c.student_number, c.student_id)
+
+
+def _changes(district_id: str, start: date, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    """The night and these columns of each student's change, and why a removed student left."""
+    c = student_changes.c
+    same = sa.and_(*(departures.c[key] == c[key] for key in ("district_id", "snapshot_date", "student_id")))
+    return (
+        sa.select(c.snapshot_date, *columns, departures.c.why)
+        .outerjoin(departures, same)
+        .where(c.district_id == district_id, c.snapshot_date >= start)
+    )
+
+
 # -- one student as of a night --
+
+
+class PublishedStudent(NamedTuple):
+    """What the warehouse knows about a student as of a night."""
+
+    published: dict[str, Any] | None
+    """The `student_status` row, and `since`, the first night with that row. None: not published."""
+    last_change: dict[str, Any] | None
+    """The latest `student_changes` row: snapshot_date, change, old and new status."""
+    departure: dict[str, Any] | None
+    """The latest `departures` row, if not published: snapshot_date, last_status, why."""
 
 
 def numbers_like(
@@ -196,58 +184,40 @@ def numbers_like(
 
     The caller picks the exact match, or the match that ignores spaces.
     """
-    status = STATUS.table
-    query = (
-        sa.select(status.c.student_id, status.c.student_number)
-        .distinct()
-        .where(status.c.district_id == district_id, sa.func.strpos(status.c.student_number, number) > 0)
-    )
+    c = STATUS.table.c
+    query = sa.select(c.student_id, c.student_number).distinct()
+    query = query.where(c.district_id == district_id, sa.func.strpos(c.student_number, number) > 0)
     if on is not None:
-        query = query.where(_valid_on(on))
+        query = query.where(valid_on(on))
     with as_operator(engine, "looking up the student") as connection:
         return {(student_id, text) for student_id, text in connection.execute(query)}
 
 
-def students_as_of(
-    engine: sa.Engine, district_id: str, students: Collection[int], night: date
-) -> dict[int, PublishedStudent]:
-    """What the warehouse knows about each of these students as of a night."""
-    status = STATUS.table
+def student_as_of(engine: sa.Engine, district_id: str, student_id: int, night: date) -> PublishedStudent:
+    """What the warehouse knows about this student as of a night."""
+
+    def of(table: sa.Table, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+        return sa.select(*columns).where(table.c.district_id == district_id, table.c.student_id == student_id)
 
     def last(ledger: sa.Table, *names: str) -> sa.Select[Any]:
-        """Each student's last row up to the night."""
-        c = ledger.c
-        return (
-            sa.select(c.student_id, c.snapshot_date, *(c[name] for name in names))
-            .ext(distinct_on(c.student_id))
-            .where(c.district_id == district_id, c.student_id.in_(students), c.snapshot_date <= night)
-            .order_by(c.student_id, c.snapshot_date.desc())
-        )
+        when = ledger.c.snapshot_date
+        columns = (ledger.c[name] for name in names)
+        return of(ledger, when, *columns).where(when <= night).order_by(when.desc()).limit(1)
 
-    current = (
-        sa.select(*(status.c[name] for name in STATUS.columns), status.c.valid_from)
-        .where(status.c.district_id == district_id, status.c.student_id.in_(students))
-        .where(_valid_on(night))
-    )
-    ledgers = (
+    status = STATUS.table
+    columns = (status.c[name] for name in STATUS.columns)
+    queries = (
+        of(status, *columns, status.c.valid_from.label("since")).where(valid_on(night)),
         last(student_changes, "change", "old_status", "new_status"),
         last(departures, "last_status", "why"),
     )
     with as_operator(engine, "looking up what was published") as connection:
-        published = {row["student_id"]: dict(row) for row in connection.execute(current).mappings()}
-        changed, departed = (
-            {row.pop("student_id"): row for row in map(dict, connection.execute(query).mappings())}
-            for query in ledgers
-        )
-    found = {}
-    for student in students:
-        row = published.get(student)
-        since = row.pop("valid_from") if row else None
-        departure = None if row else departed.get(student)
-        found[student] = PublishedStudent(row, since, changed.get(student), departure)
-    return found
+        rows = [connection.execute(query).mappings().first() for query in queries]
+    published, change, departure = (None if row is None else dict(row) for row in rows)
+    return PublishedStudent(published, change, None if published else departure)
 
 
-def _valid_on(night: date) -> sa.ColumnElement[bool]:
+def valid_on(night: date) -> sa.ColumnElement[bool]:
+    """The condition for the rows of the status history that this night shows."""
     status = STATUS.table
     return (status.c.valid_from <= night) & (status.c.valid_to.is_(None) | (status.c.valid_to > night))

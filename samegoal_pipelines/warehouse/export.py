@@ -8,7 +8,6 @@ import errno
 import os
 import tempfile
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.errors import SYNC
 from samegoal_pipelines.tables.catalog import VIEWS
-from samegoal_pipelines.transforms.students_csv import COLUMNS, NUMBER, cells_of, complaints
+from samegoal_pipelines.transforms.students_csv import COLUMNS, NUMBER, check_rows
 from samegoal_pipelines.warehouse.disclosures import record_disclosure
 from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines.warehouse.errors import WarehouseError
@@ -31,16 +30,11 @@ _FORMULA_BEGINS = frozenset("=+-@")
 
 @dataclass(frozen=True)
 class RefusedStudent:
-    """A student whom SameGoal would refuse, and why: by number, or by Qmlativ's id if there is no number."""
+    """A student whom SameGoal would refuse, and why."""
 
     student_number: str | None
     student_id: int
     reasons: tuple[str, ...]
-
-    @property
-    def label(self) -> str:
-        """How a person finds the student."""
-        return self.student_number or f"StudentID {self.student_id} (without a student number)"
 
 
 @dataclass(frozen=True)
@@ -57,8 +51,7 @@ class Exported:
 
 _STUDENTS = sa.text(
     """
-    select student.*, replace(status.status, '-', '_') as district_enrollment,
-        district.name as district_name
+    select student.*, status.status, district.name as district_name
     from samegoal.student_status as status
     join samegoal.student_demographics as student using (district_id, student_id)
     join samegoal.districts as district using (district_id)
@@ -104,12 +97,10 @@ def export_district(engine: sa.Engine, district_id: str, folder: Path, *, export
         raise WarehouseError(
             "no students are published yet", district_id=district_id, next_step=f"run its night first: {SYNC}"
         )
-    numbers = Counter(row["student_number"] for row in students)
     lines, excluded = [], []
-    for row in students:
-        cells = cells_of(row)
-        if reasons := complaints(cells, numbers):
-            excluded.append(RefusedStudent(cells[NUMBER], row["student_id"], tuple(reasons)))
+    for row, cells, reasons in check_rows(students):
+        if reasons:
+            excluded.append(RefusedStudent(cells[NUMBER], row["student_id"], reasons))
         else:
             lines.append(list(cells.values()))
     refused = {student.student_id for student in excluded}

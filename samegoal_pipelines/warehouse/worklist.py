@@ -10,7 +10,7 @@ from samegoal_pipelines.errors import SYNC, Kind
 from samegoal_pipelines.tables.warehouse import registrar_worklist
 from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer, lock
-from samegoal_pipelines.warehouse.errors import LateRunError, UnfitSnapshotError
+from samegoal_pipelines.warehouse.errors import LateRunError
 from samegoal_pipelines.warehouse.rows import typed
 from samegoal_pipelines.warehouse.snapshots import find_first, of_district
 
@@ -43,9 +43,6 @@ def publish_worklist(
     Raises:
         LateRunError: the list belongs to an older snapshot, or to none.
     """
-    names = REGISTRAR_WORKLIST.names
-    if set(worklist.columns) != set(names):
-        raise UnfitSnapshotError(f"registrar_worklist: the columns must be {', '.join(names)}")
     rows = typed(worklist, REGISTRAR_WORKLIST).to_pylist()
     whose = {"district_id": district_id, "snapshot_date": snapshot_date}
     lines = [whose | row | {"line": line} for line, row in enumerate(rows, 1)]

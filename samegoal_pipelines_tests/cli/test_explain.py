@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from samegoal_pipelines.operations import explain as explain_module
 from samegoal_pipelines.operations.explain import NothingToExplainError, explain_student
 from samegoal_pipelines_tests.cli.asking import Ask
 from samegoal_pipelines_tests.mass_changes import change, enrolled
@@ -104,9 +103,7 @@ def test_the_night_that_was_published_on_a_date_is_explained(pipeline, good_nigh
     assert "the first night is 2026-10-12" in early
 
 
-def test_numbers_are_text_compared_exactly_and_then_without_the_spaces_around(
-    pipeline, district, explained, explain
-):
+def test_numbers_are_text_compared_without_the_spaces_around(pipeline, district, explained, explain):
     numbers = {11: "007", 13: " 7 ", 14: "8", 15: "8"}
     made = district([{"StudentID": student, "StartDate": "2026-08-12"} for student in numbers])
     for student, number in numbers.items():
@@ -115,10 +112,8 @@ def test_numbers_are_text_compared_exactly_and_then_without_the_spaces_around(
     assert pipeline.run().published
 
     assert [one["student_id"] for one in explained("007")["students"]] == [11]
-    loose = explained("7")
-    assert [one["student_id"] for one in loose["students"]] == [13]
-    assert "spaces" in loose["remarks"][0]
-    assert [one["student_id"] for one in explained(" 7 ")["students"]] == [13]
+    for number in ("7", " 7 "):
+        assert [one["student_id"] for one in explained(number)["students"]] == [13]
 
     said = explain("8")
     assert "2 students have this number" in said
@@ -188,7 +183,9 @@ def test_an_absent_student_has_one_cause_and_one_next_step(pipeline, district, e
     assert said.count("cause: ") == said.count("next step: ") == 1
     assert "districts set grand-bend --entities" in said
     assert "cause: enrollment 27 cannot be relied on: it has no start date" in explain("000027")
-    assert "next step: enter EndDate and the withdrawal code in Entry/Withdrawal" in explain("000024")
+    assert "next step: Student Profile > Enrollment > Entity Year: if the student has left" in explain(
+        "000024"
+    )
     (there,) = explained("000099")["students"]
     assert (there["published"]["status"], there["cause"]) == ("ENROLLED", None)
 
@@ -260,28 +257,16 @@ def test_a_district_that_is_late_says_so(pipeline, good_night):
     assert any("2026-10-13 is late" in remark for remark in answer.remarks)
 
 
-def test_without_usable_landed_rows_the_warehouse_still_tells(
-    good_night, explain, explained, pipeline, monkeypatch
-):
+def test_without_usable_landed_rows_the_warehouse_still_tells(good_night, explain, explained, pipeline):
     good_night([ENROLLED])
     landing = pipeline.deployment.settings.home / "landing"
     (manifest,) = landing.glob("grand-bend/*/*/raw_enrollments/landed.json")
-    content = manifest.read_text()
-    read_less = json.loads(content)
+    read_less = json.loads(manifest.read_text())
     del read_less["rows"]["School"]
     manifest.write_text(json.dumps(read_less))
     said = explain("000011")
     assert "landed rows of raw_enrollments for 2026-10-12 are from an older version" in said
     assert "published: ENROLLED" in said
-
-    def defect(*_):
-        raise KeyError("a column that no table has")
-
-    manifest.write_text(content)
-    with monkeypatch.context() as broken:
-        broken.setattr(explain_module, "explain_students", defect)
-        with pytest.raises(KeyError):  # which is not taken for rows of an older version
-            explain_student(pipeline.deployment, "grand-bend", "000011")
 
     shutil.rmtree(landing / "grand-bend")
     said = explain("000011")

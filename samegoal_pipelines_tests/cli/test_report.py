@@ -144,10 +144,10 @@ def test_districts_that_will_be_held_are_told_the_soonest_first(deployment, run,
     begin = lines.index(f"{ahead} Looked at 2 districts")
     assert lines[begin + 1 : begin + 7] == [
         "from 2026-10-16 on: Beta ISD (beta)",
-        "    90 of 100 ENROLLED and PRE-ENROLLED students (90.0%) become INACTIVE or leave the import "
-        "window because time passes; the limit is 50%",
-        "    to do: have next year's enrollments entered in Qmlativ before; if it is right, publish "
-        "it that day: samegoal-pipelines sync beta --release --why REASON",
+        "    90 of 100 students (90.0%) last published as ENROLLED or PRE-ENROLLED would be gone or INACTIVE "
+        "only because time has passed; the limit is 50%",
+        "    to do: have next year's enrollments entered in Qmlativ before; if the students really leave, "
+        "publish it that day: samegoal-pipelines sync beta --release --why REASON",
         "from 2026-10-22 on: Alpha ISD (alpha)",
         lines[begin + 2],
         lines[begin + 3].replace("beta", "alpha"),

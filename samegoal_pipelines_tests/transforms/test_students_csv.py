@@ -19,7 +19,7 @@ STUDENT = {
     "last_name": "Tran, Jr",
     "birth_date": date(2015, 3, 4),
     "gender": "Female",
-    "district_enrollment": "PRE_ENROLLED",
+    "status": "PRE-ENROLLED",
     "grade": "01",
     "student_id": 7,
 }

@@ -41,9 +41,8 @@ def list_of(
     """The list of a district, from `raw_enrollments` and the rows of Student and Name."""
     filtered, statuses, uncertain, _ = classify(tables, today)
     people = raw("raw_students", {"Student": students, "Name": names})
-    listed = list_problems(
-        tables, people, filtered.enrollments, filtered.excluded, statuses, uncertain, today, published
-    )
+    classified = {"student_status": statuses, "uncertain": uncertain}
+    listed = list_problems(tables, people, filtered._asdict(), classified, today, published)
     assert violations(listed, REGISTRAR_WORKLIST) == ""
     return listed
 
@@ -233,9 +232,8 @@ def moved(before: Any, after: Any, **objects: Any) -> dict[int, str]:
     """Enrollment → what changed since the night before."""
     yesterday = TODAY - timedelta(days=1)
     published = filter_enrollments(enrollments(before, yesterday), yesterday)
-    frames = {"enrollments": published.enrollments, "excluded": published.excluded}
     tables = enrollments(after, TODAY, **objects)
-    listed = list_of(tables, TODAY, [student("00123")], published=frames)
+    listed = list_of(tables, TODAY, [student("00123")], published=published._asdict())
     listed = listed[listed["problem"] == THE_PAST_MOVED]
     assert set(listed["student_number"].dropna()) <= {"00123"}
     return dict(zip(listed["enrollment_id"], listed["detail"], strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -13,17 +14,17 @@ import click
 from samegoal_pipelines.cli.commands import FILE, Day, command, debugging, district_command, plain
 from samegoal_pipelines.cli.terminal import print_json, print_sentences, print_table, reading_progress
 from samegoal_pipelines.errors import Kind, PipelineError
+from samegoal_pipelines.printable import counted
 
 if TYPE_CHECKING:
     from samegoal_pipelines.cli.nights import Outcome
     from samegoal_pipelines.deployment import Deployment
-    from samegoal_pipelines.operations.runs import ReplayOutcome
     from samegoal_pipelines.transforms.students_csv import Comparison
+    from samegoal_pipelines.warehouse.replay import Replayed
 
 TODAY = click.Option(
     ["--today"], type=Day(), help="Classify as of this date. Default: today's date in the district."
 )
-DIFFERENCES = ("added", "removed", "status", "demographics", "parents", "changes", "departures")
 
 
 @command(params=[click.Argument(["district_ids"], metavar="ID…", nargs=-1, required=True), TODAY], json=True)
@@ -87,9 +88,7 @@ def run_nights(
     from samegoal_pipelines.cli.nights import line
     from samegoal_pipelines.operations import runs
 
-    run: Callable[..., Outcome] = runs.run_dry if dry_run else runs.run_night
-    if release_because is not None:
-        run = partial(runs.run_night, why=release_because)
+    run: Callable[..., Outcome] = runs.run_dry if dry_run else partial(runs.run_night, why=release_because)
     outcomes: list[Outcome] = []
     for district_id in district_ids:
         outcome: Outcome
@@ -127,8 +126,7 @@ def preview(
     Exit status 3: the gate would hold the night.
     """
     from samegoal_pipelines.cli import nights
-    from samegoal_pipelines.operations.preview import compare_with, read_students_file
-    from samegoal_pipelines.operations.runs import run_dry
+    from samegoal_pipelines.operations.runs import compare_with, read_students_file, run_dry
 
     file = read_students_file(district_id, against) if against else None
     with reading_progress(deployment, district_id):
@@ -205,43 +203,58 @@ def replay(deployment: Deployment, district_id: str, first: date, dry_run: bool,
     Rewrites the district's history from that night to the last one, all or nothing. Shows for each night how
     many students differ from what was published.
     """
-    from samegoal_pipelines.operations.runs import RunFailedError, run_replay
+    from samegoal_pipelines.defs.errors import RunFailedError
+    from samegoal_pipelines.operations.runs import run_replay
 
+    facts: dict[str, Any] = {"district_id": district_id, "from": first, "dry_run": dry_run}
     try:
         with reading_progress(deployment, district_id):
             replayed = run_replay(deployment, district_id, first=first, dry_run=dry_run, debug=debugging())
     except RunFailedError as error:
         if as_json:
-            facts = {"district_id": district_id, "from": first, "dry_run": dry_run}
             reason = "; ".join(filter(None, [error.reason, error.next_step]))
             print_json({**facts, "reason": reason, "written": False, "nights": [], "skipped": []})
         raise
-    click.echo(replayed.line(), err=True)
-    if as_json:
-        print_json(replayed.facts())
-    else:
+    click.echo(f"{district_id}: {_summary(replayed, dry_run=dry_run)}", err=True)
+    if not as_json:
         _print_replay(replayed)
-
-
-def _print_replay(replayed: ReplayOutcome) -> None:
-    print_table(
+        return
+    nights = [
         {
             "night": one.night,
-            "students": one.counts.students,
-            **{part: getattr(one.difference, part) for part in DIFFERENCES},
+            "differs": one.differs,
+            **asdict(one.counts),
+            "difference": asdict(one.difference),
         }
+        for one in replayed.nights
+    ]
+    skipped = [{"night": one.snapshot_date, "state": one.state} for one in replayed.skipped]
+    print_json({**facts, "reason": None, "written": replayed.written, "nights": nights, "skipped": skipped})
+
+
+def _summary(replayed: Replayed, *, dry_run: bool) -> str:
+    first, last = replayed.nights[0].night, replayed.nights[-1].night
+    nights = f"{counted(len(replayed.nights), 'night')} from {first} to {last}"
+    differing = f"{len(replayed.differing):,}"
+    if not replayed.differing:
+        return f"replayed {nights}: no difference; nothing was changed"
+    if dry_run:
+        return f"{differing} of {nights} would differ; nothing was changed"
+    return f"replayed {nights}: {differing} differ and were rewritten"
+
+
+def _print_replay(replayed: Replayed) -> None:
+    print_table(
+        {"night": one.night, "students": one.counts.students, **one.difference.students}
         for one in replayed.differing
     )
-    if replayed.differing:
-        click.echo()
-    else:
-        click.echo("no difference")
+    click.echo("" if replayed.differing else "no difference")
     for one in replayed.differing:
-        flips = [
-            f"{flip.students:,} from {flip.old_status} to {flip.new_status}"
-            for flip in one.difference.transitions
-        ]
-        if flips:
+        if one.difference.transitions:
+            flips = (
+                f"{flip.students:,} from {flip.old_status} to {flip.new_status}"
+                for flip in one.difference.transitions
+            )
             print_sentences(f"{one.night}: {', '.join(flips)}")
-    for night in replayed.outcome.skipped:
+    for night in replayed.skipped:
         print_sentences(f"{night.snapshot_date}: skipped: {night.state}, never published")

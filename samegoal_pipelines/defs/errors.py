@@ -12,13 +12,19 @@ from typing import Literal
 
 import dagster as dg
 
-from samegoal_pipelines.defs.district_run import OUTCOME_TAG, RETRIES, DistrictRun, NotTonightError
+from samegoal_pipelines.defs.district_run import (
+    OUTCOME_TAG,
+    PARTITION_TAG,
+    RETRIES,
+    DistrictRun,
+    NotTonightError,
+)
 from samegoal_pipelines.districts.errors import SecretAwaitedError
 from samegoal_pipelines.errors import REPORT, Kind, PipelineError, fill_in
 from samegoal_pipelines.warehouse import snapshots
 
-REASON, NEXT_STEP = "reason", "next step"
-"""The name of a failure's metadata."""
+_REASON, _NEXT_STEP = "reason", "next step"
+"""The names of a failure's metadata."""
 LONGEST_WAIT = 300.0  # seconds: no retry if a source asks for a longer wait
 _SPREAD = 0.25  # so that districts that failed together do not retry together
 
@@ -55,12 +61,32 @@ def as_dagster_failure(step: str, run: DistrictRun, *, of_night: bool = False) -
         to_do = fill_in(next_step, run.district_id, run.run_id)
         failure = dg.Failure(
             "; ".join(filter(None, [f"{run.district_id}: {error.reason}", to_do])),
-            metadata={REASON: error.reason, NEXT_STEP: to_do},
+            metadata={_REASON: error.reason, _NEXT_STEP: to_do},
             allow_retries=False,  # Dagster would also retry a stopped run
         )
         if wait is None:
             raise failure from None
         raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=wait) from failure
+
+
+class RunFailedError(PipelineError):
+    """A run ended without a snapshot. Its kind is STOPPED if a person or the machine stopped its process."""
+
+
+def error_of(result: dg.ExecuteInProcessResult) -> RunFailedError | None:
+    """Why a run in this process failed, and what to do. None if it succeeded."""
+    if result.success:
+        return None
+    district_id = result.dagster_run.tags[PARTITION_TAG]
+    failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    if any(f.error and f.error.cls_name == dg.DagsterExecutionInterruptedError.__name__ for f in failures):
+        return RunFailedError("stopped", district_id=district_id, kind=Kind.STOPPED)
+    for failure in (one.user_failure_data for one in failures if one.user_failure_data):
+        said = {name: str(value.value) for name, value in failure.metadata.items()}
+        reason, to_do = said.get(_REASON, str(failure.description)), said.get(_NEXT_STEP)
+        return RunFailedError(reason, district_id=district_id, next_step=to_do)
+    to_do = fill_in(snapshots.OPEN_THE_RUN, district_id, result.run_id)
+    return RunFailedError("the run failed before its first step", district_id=district_id, next_step=to_do)
 
 
 def wait_after(error: PipelineError, waits: Iterator[float]) -> float | None:

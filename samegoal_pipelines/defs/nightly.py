@@ -21,7 +21,7 @@ from samegoal_pipelines.defs.district_run import (
     SOURCE_HOST_TAG,
     TODAY_TAG,
 )
-from samegoal_pipelines.defs.in_process import UNFINISHED, close_abandoned_runs
+from samegoal_pipelines.defs.unfinished import UNFINISHED, close_abandoned_runs
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import all_pauses
 from samegoal_pipelines.districts.registry import District

@@ -4,7 +4,7 @@ It reads nothing from Qmlativ. A failed replay does not count as a failed night.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -37,14 +37,6 @@ class Replay(dg.Config):
     )
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The result of a replay, and the nights in its range that were never published."""
-
-    replayed: Replayed
-    skipped: tuple[Snapshot, ...]
-
-
 @dg.op(out=dg.Out(io_manager_key=IN_MEMORY))
 def replay_landed_nights(
     context: dg.OpExecutionContext,
@@ -62,15 +54,16 @@ def replay_landed_nights(
             recompute(context, district_run, nights),
             dry_run=config.dry_run,
         )
-        outcome = Outcome(replayed, tuple(skipped))
+        replayed = replace(replayed, skipped=tuple(skipped))
+        facts = facts_of(replayed)
         if replayed.written:
             yield dg.AssetObservation(
                 PUBLISHED_SNAPSHOT,
                 partition=district_run.district_id,
                 description=f"nights replayed from {first} on",
-                metadata=facts_of(outcome),
+                metadata=facts,
             )
-        yield dg.Output(outcome, metadata={**facts_of(outcome), "dry run": config.dry_run})
+        yield dg.Output(replayed, metadata={**facts, "dry run": config.dry_run})
 
 
 def recompute(context: dg.OpExecutionContext, run: DistrictRun, nights: Sequence[Snapshot]) -> Contents:
@@ -107,21 +100,20 @@ def recompute(context: dg.OpExecutionContext, run: DistrictRun, nights: Sequence
     return contents
 
 
-def facts_of(outcome: Outcome) -> dict[str, Any]:
+def facts_of(replayed: Replayed) -> dict[str, Any]:
     """What differs by night: counts, but no student."""
-    differing = [night for night in outcome.replayed.nights if night.differs]
+    differing = replayed.differing
     facts: dict[str, Any] = {
-        "nights": len(outcome.replayed.nights),
+        "nights": len(replayed.nights),
         "nights that differ": len(differing),
-        "rewritten": outcome.replayed.written,
+        "rewritten": replayed.written,
     }
     if differing:
-        records = [
-            {"night": str(night.night), "students": night.counts.students, **asdict(night.difference)}
-            for night in differing
+        rows = [
+            {"night": str(one.night), "students": one.counts.students, **one.difference.students}
+            for one in differing
         ]
-        counts = [name for name, value in records[0].items() if isinstance(value, str | int)]
-        facts["differences"] = table(counts, ([record[name] for name in counts] for record in records))
+        facts["differences"] = table(rows[0], (row.values() for row in rows))
         facts["another status"] = table(
             ("night", "was", "is", "students"),
             (
@@ -130,8 +122,8 @@ def facts_of(outcome: Outcome) -> dict[str, Any]:
                 for one in night.difference.transitions
             ),
         )
-    if outcome.skipped:
-        facts["nights skipped"] = ", ".join(f"{one.snapshot_date} ({one.state})" for one in outcome.skipped)
+    if replayed.skipped:
+        facts["nights skipped"] = ", ".join(f"{one.snapshot_date} ({one.state})" for one in replayed.skipped)
     return facts
 
 

@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from samegoal_pipelines.defs.district_run import DISTRICTS
-from samegoal_pipelines.defs.in_process import close_abandoned_runs, run_in_progress
 from samegoal_pipelines.defs.instance import Instance, open_instance
+from samegoal_pipelines.defs.unfinished import close_abandoned_runs, run_in_progress
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError, UnknownDistrictError
 from samegoal_pipelines.districts.registration import checked_id

@@ -1,33 +1,48 @@
-"""Run one district's night, release or replay from a terminal, as a Dagster run in this process.
+"""Run one district's night, release, dry run or replay from a terminal, as a Dagster run in this process.
 
-These runs use the same jobs, assets and instance as the schedule. They skip the launcher, because starting a
-process costs more than a small district's night.
+These runs use the same jobs, assets and instance as the schedule. They skip Dagster's launcher, because
+starting a process costs more than a small district's night.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
 
 from samegoal_pipelines.definitions import build_defs
-from samegoal_pipelines.defs import in_process
-from samegoal_pipelines.defs.district_run import DRY_RUN_JOB, SOURCE_HOST_TAG, TODAY_TAG, refuse_the_future
+from samegoal_pipelines.defs.dagster_internals import appear_in_timeline
+from samegoal_pipelines.defs.district_run import (
+    BY_COMMAND_TAG,
+    DRY_RUN_JOB,
+    PARTITIONS,
+    SOURCE_HOST_TAG,
+    TODAY_TAG,
+    refuse_the_future,
+)
 from samegoal_pipelines.defs.dry_run import DryRun
+from samegoal_pipelines.defs.errors import RunFailedError, error_of
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT, RELEASE_JOB
-from samegoal_pipelines.defs.in_process import FinishedRun
+from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.defs.nightly import nightly_snapshot
-from samegoal_pipelines.defs.replay import REPLAY_JOB, Outcome, replay_landed_nights
+from samegoal_pipelines.defs.replay import REPLAY_JOB, replay_landed_nights
+from samegoal_pipelines.defs.unfinished import close_abandoned_runs
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import SecretAwaitedError
 from samegoal_pipelines.districts.registry import District
-from samegoal_pipelines.errors import Kind, PipelineError, fill_in
-from samegoal_pipelines.printable import counted
-from samegoal_pipelines.warehouse.replay import ReplayedNight
+from samegoal_pipelines.errors import Kind, PipelineError
+from samegoal_pipelines.transforms.students_csv import (
+    Comparison,
+    StudentsFile,
+    StudentsFileError,
+    compare,
+    read_students_csv,
+    students_of,
+)
+from samegoal_pipelines.warehouse.export import published_students
+from samegoal_pipelines.warehouse.leases import lease
+from samegoal_pipelines.warehouse.replay import Replayed
 from samegoal_pipelines.warehouse.snapshots import Snapshot, find_attempt
-
-
-class RunFailedError(PipelineError):
-    """A run ended without a snapshot."""
 
 
 class InactiveDistrictError(PipelineError):
@@ -37,52 +52,13 @@ class InactiveDistrictError(PipelineError):
     next_step = "enable it with: samegoal-pipelines districts enable ID"
 
 
-@dataclass(frozen=True)
-class ReplayOutcome:
-    """One district's replay."""
+class FinishedRun(NamedTuple):
+    """A finished run in this process."""
 
-    district_id: str
-    first: date
-    dry_run: bool
-    outcome: Outcome
-
-    @property
-    def differing(self) -> list[ReplayedNight]:
-        """The nights with a difference."""
-        return [night for night in self.outcome.replayed.nights if night.differs]
-
-    def line(self) -> str:
-        """One line for people."""
-        found = self.outcome.replayed.nights
-        nights = f"{counted(len(found), 'night')} from {found[0].night} to {found[-1].night}"
-        if not self.differing:
-            return f"{self.district_id}: replayed {nights}: no difference; nothing was changed"
-        if self.dry_run:
-            return (
-                f"{self.district_id}: {len(self.differing):,} of {nights} would differ; nothing was changed"
-            )
-        return f"{self.district_id}: replayed {nights}: {len(self.differing):,} differ and were rewritten"
-
-    def facts(self) -> dict[str, Any]:
-        """For scripts."""
-        replayed, skipped = self.outcome.replayed, self.outcome.skipped
-        return {
-            "district_id": self.district_id,
-            "from": self.first,
-            "dry_run": self.dry_run,
-            "reason": None,
-            "written": replayed.written,
-            "nights": [
-                {
-                    "night": night.night,
-                    "differs": night.differs,
-                    **asdict(night.counts),
-                    "difference": asdict(night.difference),
-                }
-                for night in replayed.nights
-            ],
-            "skipped": [{"night": one.snapshot_date, "state": one.state} for one in skipped],
-        }
+    run_id: str
+    error: RunFailedError | None
+    output: Any
+    """The value of the job's only op, if the run succeeded."""
 
 
 def run_night(
@@ -113,10 +89,14 @@ def run_night(
     job, config = nightly_snapshot.name, None
     if why is not None:
         job, config = RELEASE_JOB, {"ops": {PUBLISHED_SNAPSHOT: {"config": {"why": why}}}}
-    result = execute(deployment, district_id, job, config, _tags(district, today), debug=debug)
-    attempt = find_attempt(deployment.warehouse, result.run_id)
-    if attempt is None or result.stopped:
-        raise run_error(result, district_id, attempt)
+    run = execute(deployment, district_id, job, config, _tags(district, today), debug=debug)
+    attempt = find_attempt(deployment.warehouse, run.run_id)
+    if run.error and run.error.kind is Kind.STOPPED and attempt:
+        run.error.detail += "" if attempt.failed else f"; its snapshot is {attempt.state}"
+        run.error.next_step = attempt.to_do or ""
+        raise run.error
+    if attempt is None:
+        raise run.error or RunFailedError("nothing was recorded", district_id=district_id)
     return attempt
 
 
@@ -125,24 +105,25 @@ def run_dry(
 ) -> DryRun:
     """Try one district's night, as `run_night` does. `today` may be a day that has not come yet."""
     tags = _tags(deployment.registry.get(district_id), today)
-    result = execute(deployment, district_id, DRY_RUN_JOB, None, tags, debug=debug)
-    if not result.success:
-        raise run_error(result, district_id)
-    tried: DryRun = result.output
+    run = execute(deployment, district_id, DRY_RUN_JOB, None, tags, debug=debug)
+    if run.error:
+        raise run.error
+    tried: DryRun = run.output
     return tried
 
 
 def run_replay(
     deployment: Deployment, district_id: str, *, first: date, dry_run: bool, debug: bool = False
-) -> ReplayOutcome:
+) -> Replayed:
     """Replay one district's published nights from `first` on. Raises `RunFailedError`."""
     deployment.registry.get(district_id)
     op = replay_landed_nights.name
     config = {"ops": {op: {"config": {"from_date": first.isoformat(), "dry_run": dry_run}}}}
-    result = execute(deployment, district_id, REPLAY_JOB, config, debug=debug)
-    if not result.success:
-        raise run_error(result, district_id)
-    return ReplayOutcome(district_id, first, dry_run, result.output)
+    run = execute(deployment, district_id, REPLAY_JOB, config, debug=debug)
+    if run.error:
+        raise run.error
+    replayed: Replayed = run.output
+    return replayed
 
 
 def _tags(district: District, today: date | None) -> dict[str, str]:
@@ -158,18 +139,52 @@ def execute(
     *,
     debug: bool = False,
 ) -> FinishedRun:
-    """Run a job for one district in this process."""
+    """Run a job for one district in this process, on the instance that the UI shows.
+
+    Dagster does not monitor such a run, so this process holds its lease (`defs.unfinished`).
+    """
     definition = build_defs(deployment).resolve_job_def(job)
-    return in_process.execute(definition, deployment, district_id, config, tags, debug=debug)
+    run_id, log_level = str(uuid4()), "DEBUG" if debug else "CRITICAL"
+    with open_instance(deployment.settings) as instance, lease(deployment.warehouse, run_id):
+        instance.add_dynamic_partitions(PARTITIONS, [district_id])
+        close_abandoned_runs(instance, deployment, district_id)
+        result = definition.execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            partition_key=district_id,
+            tags={
+                **(tags or {}),
+                **appear_in_timeline(instance, job),
+                BY_COMMAND_TAG: "true",
+                "dagster/max_retries": "0",  # the person at the terminal decides
+            },
+            raise_on_error=False,
+            run_config={**(config or {}), "loggers": {"console": {"config": {"log_level": log_level}}}},
+        )
+    has_output = result.success and len(definition.nodes) == 1
+    output = result.output_for_node(definition.nodes[0].name) if has_output else None
+    return FinishedRun(run_id, error_of(result), output)
 
 
-def run_error(result: FinishedRun, district_id: str, attempt: Snapshot | None = None) -> RunFailedError:
-    """Why a run failed or was stopped, and what to do. `attempt`: what it had recorded by then."""
-    if not result.stopped:
-        to_do = fill_in(result.next_step, district_id, result.run_id)
-        return RunFailedError(result.reason, district_id=district_id, next_step=to_do)
-    recorded = f"; its snapshot is {attempt.state}" if attempt and not attempt.failed else ""
-    next_step = attempt.to_do if attempt else None
-    return RunFailedError(
-        f"stopped{recorded}", district_id=district_id, kind=Kind.STOPPED, next_step=next_step
-    )
+# -- beside a file of what SameGoal has --
+
+
+def read_students_file(district_id: str, path: Path) -> StudentsFile:
+    """Read a file in SameGoal's layout. Errors name the district, the file, the line and the column."""
+    try:
+        return read_students_csv(path.read_bytes())
+    except StudentsFileError as error:
+        error.district_id, error.step, error.object = district_id, "preview", path.name
+        raise
+
+
+def compare_with(deployment: Deployment, tried: DryRun, file: StudentsFile) -> Comparison:
+    """Compare all students whom a dry run would leave published with a file, by student number."""
+    carried_over = [
+        student
+        for student in published_students(deployment.warehouse, tried.district_id)
+        if student["student_id"] in tried.payload.carried_over
+    ]
+    district = deployment.registry.get(tried.district_id)
+    tonight = students_of(tried.payload.status, tried.payload.students, district.name)
+    return compare([*tonight, *carried_over], file)

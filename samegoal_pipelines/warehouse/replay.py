@@ -63,6 +63,11 @@ class Difference:
     transitions: tuple[Transition, ...] = ()
     """The changes of `status` itself."""
 
+    @property
+    def students(self) -> dict[str, int]:
+        """The numbers without the transitions."""
+        return {name: number for name, number in vars(self).items() if name != "transitions"}
+
 
 @dataclass(frozen=True)
 class ReplayedNight:
@@ -77,10 +82,17 @@ class ReplayedNight:
 
 @dataclass(frozen=True)
 class Replayed:
-    """The result of a replay. `written` is false for a dry run."""
+    """The result of a replay."""
 
     nights: tuple[ReplayedNight, ...]
     written: bool
+    skipped: tuple[Snapshot, ...] = ()
+    """Nights in the range that were never published, each with one attempt."""
+
+    @property
+    def differing(self) -> list[ReplayedNight]:
+        """The nights with a difference."""
+        return [night for night in self.nights if night.differs]
 
 
 def find_nights(engine: sa.Engine, district_id: str, first: date) -> tuple[list[Snapshot], list[Snapshot]]:

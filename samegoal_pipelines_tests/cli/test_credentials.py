@@ -103,8 +103,7 @@ def test_the_expiration_is_a_date_never_or_unknown_and_assumed_if_nothing_is_giv
 
 def test_a_run_that_the_ui_starts_without_a_secret_leaves_no_failed_night(pipeline, district):
     pipeline.add(district([{"StudentID": 11, "StartDate": "2026-08-12"}]), client_secret=None)
-    result = execute(pipeline.deployment, "grand-bend", "nightly_snapshot")
-    assert not result.success
+    assert execute(pipeline.deployment, "grand-bend", "nightly_snapshot").error
     assert pipeline.rows("select state from samegoal.snapshots") == []
     (awaiting,) = run("report", "--no-forecast", "--json").json["districts"]
     assert awaiting["state"] == "awaiting secret"

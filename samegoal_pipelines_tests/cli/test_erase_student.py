@@ -8,11 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from samegoal_pipelines.defs.errors import RunFailedError
 from samegoal_pipelines.defs.housekeeping import prune_students
 from samegoal_pipelines.landing import Landing
 from samegoal_pipelines.operations import erase
 from samegoal_pipelines.operations.erase import EraseRefusedError, StudentNotErasedError, erase_student
-from samegoal_pipelines.operations.runs import RunFailedError, run_replay
+from samegoal_pipelines.operations.runs import run_replay
 from samegoal_pipelines_tests import traces
 from samegoal_pipelines_tests.cli.asking import run
 from samegoal_pipelines_tests.pipeline import TODAY

@@ -92,7 +92,7 @@ def test_a_run_in_this_process_can_be_labeled_for_the_timeline(instance):
     run = instance.get_run_by_id(trivial.execute_in_process(instance=instance, tags=tags).run_id)
     broken = (
         "execute_in_process does not create its run by instance.create_run_for_job any more, or origins have "
-        "changed: the UI lists the runs of commands under no job (in_process.py)"
+        "changed: the UI lists the runs of commands under no job (operations/runs.py)"
     )
     assert run.remote_job_origin, broken
     assert run.remote_job_origin.job_name == "trivial", broken

@@ -11,8 +11,8 @@ from dagster._core.execution.api import create_execution_plan, execute_run
 from dagster._core.execution.plan.state import KnownExecutionState
 
 from samegoal_pipelines.definitions import build_defs
-from samegoal_pipelines.defs.in_process import close_abandoned_runs
 from samegoal_pipelines.defs.nightly import SCHEDULE_NAME, SCHEDULE_TAG, TICK_TAG, look_at_tonight
+from samegoal_pipelines.defs.unfinished import close_abandoned_runs
 from samegoal_pipelines.sandbox.objects import school_year_of
 from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines_tests.defs.daemon_fixtures import zone_at

@@ -11,17 +11,18 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
+from samegoal_pipelines.defs.errors import RunFailedError
 from samegoal_pipelines.defs.replay import REPLAY_JOB
 from samegoal_pipelines.landing.runs import read_landed_for
 from samegoal_pipelines.landing.store import METADATA_KEY
-from samegoal_pipelines.operations.runs import ReplayOutcome, RunFailedError, execute, run_error, run_replay
+from samegoal_pipelines.operations.runs import execute, run_replay
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict
 from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.transforms.snapshot import compute_night
 from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.engine import as_writer
-from samegoal_pipelines.warehouse.replay import find_nights
+from samegoal_pipelines.warehouse.replay import Replayed, find_nights
 from samegoal_pipelines_tests.landing.forging import replace_file
 from samegoal_pipelines_tests.pipeline import TODAY
 from samegoal_pipelines_tests.warehouse.factories import every_byte, publish_night
@@ -35,7 +36,7 @@ def night(n: int) -> date:
     return TODAY + timedelta(days=n)
 
 
-def replay(pipeline, first: date = TODAY, dry_run: bool = False) -> ReplayOutcome:
+def replay(pipeline, first: date = TODAY, dry_run: bool = False) -> Replayed:
     return run_replay(pipeline.deployment, "grand-bend", first=first, dry_run=dry_run)
 
 
@@ -149,8 +150,8 @@ def test_a_replay_over_ten_nights_is_publishing_them_with_the_changed_rule(pipel
         replayed = replay(pipeline)
 
     assert everything(engine) == everything(engine, "from-the-start")
-    assert len(replayed.outcome.replayed.nights) == 10
-    assert replayed.outcome.replayed.nights == dry.outcome.replayed.nights
+    assert len(replayed.nights) == 10
+    assert replayed.nights == dry.nights
     changes = {json.loads(row)["change"] for (row,) in everything(engine)["student_changes"]}
     assert changes == {"added", "status", "demographics", "parents", "removed"}
     assert replay(pipeline).differing
@@ -200,7 +201,7 @@ def test_the_job_in_the_ui_only_tells_unless_it_is_told_to_write(two_nights, mon
 
 def test_what_was_rewritten_shows_at_the_published_asset(two_nights, monkeypatch, instance):
     another_rule(monkeypatch)
-    assert replay(two_nights, first=night(1)).outcome.replayed.written
+    assert replay(two_nights, first=night(1)).written
     assert two_nights.statuses()[13] == ("GRADUATED", "graduated")
     as_of = "select student_id, status from samegoal.student_status_as_of(:night) order by 1"
     assert two_nights.rows(as_of, night=TODAY)[2] == (13, "INACTIVE")
@@ -224,7 +225,7 @@ def test_nights_whose_landed_rows_cannot_be_used_are_named_with_the_earliest_dat
         "grand-bend: replay: the landed rows of the night 2026-10-12 are missing; "
         "the earliest date to replay from is 2026-10-13"
     )
-    assert replay(two_nights, first=night(1)).outcome
+    replay(two_nights, first=night(1))
 
     shutil.move(elsewhere, folder)
     (file,) = landed(two_nights, 1).glob("*/raw_students/Name.parquet")
@@ -269,8 +270,7 @@ def test_a_night_is_replayed_from_the_rows_of_the_run_that_published_it(two_nigh
 @pytest.mark.parametrize("first", ["2026-13-01", ""])
 def test_a_rubbish_date_is_one_line(deployment, first):
     config = {"ops": {"replay_landed_nights": {"config": {"from_date": first}}}}
-    result = execute(deployment, "grand-bend", REPLAY_JOB, config)
-    error = run_error(result, "grand-bend")
+    error = execute(deployment, "grand-bend", REPLAY_JOB, config).error
     assert error.reason == "replay: the first night to replay is no valid date"
     assert error.next_step == "give a date from 2000-01-01 to 2199-12-31, as YYYY-MM-DD"
 
@@ -288,5 +288,5 @@ def test_a_replay_reads_the_landing_while_the_district_is_not_locked(two_nights,
         return read(landed)
 
     monkeypatch.setattr(landing, "open", lock_and_read)
-    assert replay(two_nights).outcome
+    replay(two_nights)
     assert set(looked) == {*RAW_TABLES}

@@ -6,7 +6,8 @@ import pytest
 
 from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.defs import published, replay
-from samegoal_pipelines.operations.runs import RunFailedError, run_replay
+from samegoal_pipelines.defs.errors import RunFailedError
+from samegoal_pipelines.operations.runs import run_replay
 from samegoal_pipelines.transforms.withholding import (
     CONFIDENTIAL_PHONES_SHOWN,
     RESTRICTED_CONTACTS_SHOWN,

@@ -7,9 +7,9 @@ from contextlib import nullcontext
 import dagster as dg
 import pytest
 
-from samegoal_pipelines.defs import in_process
+from samegoal_pipelines.defs import unfinished
 from samegoal_pipelines.defs.district_run import BY_COMMAND_TAG, PARTITION_TAG
-from samegoal_pipelines.defs.in_process import close_abandoned_runs
+from samegoal_pipelines.defs.unfinished import close_abandoned_runs
 from samegoal_pipelines.warehouse import leases
 from samegoal_pipelines.warehouse.leases import lease
 
@@ -76,7 +76,7 @@ def test_a_run_that_ends_while_its_lease_is_looked_up_stays_a_success(instance, 
         instance.handle_run_event(run.run_id, dg.DagsterEvent("PIPELINE_SUCCESS", "nightly_snapshot"))
         return False
 
-    monkeypatch.setattr(in_process, "is_leased", looks)
+    monkeypatch.setattr(unfinished, "is_leased", looks)
 
     assert close_abandoned_runs(instance, deployment) == 0
     assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.SUCCESS

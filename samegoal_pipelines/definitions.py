@@ -12,7 +12,6 @@ import dagster as dg
 
 from samegoal_pipelines.defs import (
     alerts,
-    demographics,
     dry_run,
     housekeeping,
     nightly,
@@ -20,7 +19,7 @@ from samegoal_pipelines.defs import (
     raw,
     replay,
     report,
-    status,
+    students,
     worklist,
 )
 from samegoal_pipelines.defs.dagster_internals import start_runs_warm
@@ -31,7 +30,7 @@ from samegoal_pipelines.reporting.addresses import check_addresses
 from samegoal_pipelines.settings import Settings
 
 OWNER = "team:data-engineers"
-ASSETS = [raw, status, demographics, published, worklist, report]
+ASSETS = [raw, students, published, worklist, report]
 """The modules with assets. A module that is added here runs in the nightly job and in a release."""
 
 

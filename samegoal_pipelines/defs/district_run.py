@@ -1,7 +1,6 @@
 """A run's district and date, decided once and passed down.
 
-No asset reads the clock for a date. `today` is the run's tag, or else the district's local date when it is
-first used. A run executes in one process, so all its assets see the same date.
+No asset reads the clock for a date. A run executes in one process, so all its assets see the same date.
 """
 
 from contextlib import suppress
@@ -88,16 +87,14 @@ def refuse_the_future(deployment: Deployment, district: District, night: date) -
 
 
 class DistrictRun:
-    """The district and local date of one run.
+    """The district and local date of one run. A re-executed run has the tags of the first one.
 
     Attributes:
-        run_id: Dagster's id of the run.
-        outcome: its tag OUTCOME_TAG, if any. A re-executed run begins with the tags of the first one.
+        outcome: its tag OUTCOME_TAG, if any.
         waits: seconds before each retry of a step that failed for a temporary reason. They belong to the run,
             not to its steps, so that a night with many failures still ends in time. A waiting run keeps its
-            place among the runs of its host, which spares an unavailable source. None at a terminal, where a
-            person reads the reason immediately and decides. A re-executed run has the tags of the first one,
-            but no terminal.
+            place among the runs of its host, which spares an unavailable source. Empty at a terminal, where a
+            person reads the reason immediately and decides.
     """
 
     def __init__(self, deployment: Deployment, run: dg.DagsterRun, instance: dg.DagsterInstance) -> None:
@@ -135,10 +132,7 @@ class DistrictRun:
 
     @cached_property
     def today(self) -> date:
-        """The local date of this run: the named one, or else the district's date now.
-
-        Only a dry run may name a date in the future.
-        """
+        """The date that the run names, or else the district's date now. Only a dry run may name a later one."""
         named, what = self._run.tags.get(TODAY_TAG), f"the run's tag {TODAY_TAG}"
         if self.is_release:
             config: Any = self._run.run_config
@@ -160,14 +154,13 @@ class DistrictRun:
 
     @property
     def is_scheduled(self) -> bool:
-        """Whether the schedule started this run. False if a person re-executes such a run."""
+        """Whether the schedule started this run, and no person re-executes it."""
         return SCHEDULE_TAG in self._run.tags and not self._is_reexecuted
 
     def refuse_another_night(self) -> None:
         """Refuse to read Qmlativ for another night than the current one, unless a person named it.
 
-        Scheduled runs have the date of their request, and may have waited since. Re-executed runs have the
-        date of the first run.
+        A scheduled run may have waited since its request, and a re-executed one has the date of the first run.
         """
         named_for_this_run = SCHEDULE_TAG not in self._run.tags and not self._is_reexecuted
         if self.today != self.local_date and not named_for_this_run:

@@ -10,7 +10,6 @@ from typing import Any
 
 import dagster as dg
 
-from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction, refuse_unreadable_flags
 from samegoal_pipelines.defs.district_run import DISTRICTS, DRY_RUN_JOB, DistrictRun
 from samegoal_pipelines.defs.errors import as_dagster_failure
 from samegoal_pipelines.defs.gate import shares_table
@@ -18,6 +17,7 @@ from samegoal_pipelines.defs.io import IN_MEMORY
 from samegoal_pipelines.defs.materializing import compute_valid_night
 from samegoal_pipelines.defs.metadata import COUNTED, change_facts, table
 from samegoal_pipelines.defs.raw import read_tonight
+from samegoal_pipelines.defs.students import refuse_a_lost_restriction, refuse_unreadable_flags
 from samegoal_pipelines.landing.runs import LandedEvidence
 from samegoal_pipelines.transforms.demographics import restriction_is_known
 from samegoal_pipelines.transforms.gate import Verdict

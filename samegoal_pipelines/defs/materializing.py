@@ -1,20 +1,19 @@
-"""How an asset is declared, validated and materialized, and how a check's outcome is recorded.
+"""How an asset is validated and materialized, and how a check's outcome is recorded.
 
 A frame that breaks its schema is never stored: the asset yields a failed check with counts by column and then
 fails.
 """
 
-from __future__ import annotations
-
 import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Generator, Iterator, Mapping
+from datetime import date
+from typing import Any, NamedTuple
 
 import dagster as dg
+import pandas as pd
 
 from samegoal_pipelines.defs.dagster_internals import about_last_materialization
 from samegoal_pipelines.defs.district_run import DISTRICTS
-from samegoal_pipelines.defs.lineage import table_columns
 from samegoal_pipelines.errors import REPORT, Kind, PipelineError
 from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables.catalog import LANDED, published_tables
@@ -22,11 +21,6 @@ from samegoal_pipelines.tables.declaration import Table
 from samegoal_pipelines.tables.validation import violations
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload, compute_night
 from samegoal_pipelines.transforms.withholding import Withholding
-
-if TYPE_CHECKING:
-    from datetime import date
-
-    import pandas as pd
 
 SCHEMA_CHECK = "schema"
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
@@ -56,22 +50,10 @@ class SchemaBrokenError(PipelineError):
     next_step = REPORT
 
 
-def table_asset(group: str, schema: Table) -> Callable[..., dg.AssetsDefinition]:
-    """The decorator of an asset that computes a table from other assets."""
-    return dg.asset(
-        group_name=group,
-        kinds={"pandas", "pandera"},
-        partitions_def=DISTRICTS,
-        check_specs=[schema_check(schema.name)],
-        metadata=table_columns(schema),
-    )
-
-
 def schema_check(asset: str) -> dg.AssetCheckSpec:
     """The schema check of every stored asset."""
-    return district_check(
-        asset, SCHEMA_CHECK, "Every table matches its declaration. Otherwise nothing is stored."
-    )
+    says = "Every table matches its declaration. Otherwise nothing is stored."
+    return district_check(asset, SCHEMA_CHECK, says)
 
 
 def district_check(asset: str, name: str, description: str) -> dg.AssetCheckSpec:

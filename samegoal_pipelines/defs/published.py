@@ -12,7 +12,6 @@ import dagster as dg
 from pydantic import Field
 
 from samegoal_pipelines.defs.dagster_internals import link_release
-from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction
 from samegoal_pipelines.defs.district_run import DISTRICTS, RELEASE_TAG, DistrictRun
 from samegoal_pipelines.defs.errors import as_dagster_failure, tag_outcome
 from samegoal_pipelines.defs.gate import (
@@ -34,6 +33,7 @@ from samegoal_pipelines.defs.materializing import (
     validate_tables,
 )
 from samegoal_pipelines.defs.metadata import rows_facts, snapshot_facts
+from samegoal_pipelines.defs.students import refuse_a_lost_restriction
 from samegoal_pipelines.defs.worklist import list_of_held
 from samegoal_pipelines.errors import SYNC, Kind, PipelineError
 from samegoal_pipelines.landing import LandingError

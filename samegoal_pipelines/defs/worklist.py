@@ -25,7 +25,7 @@ from samegoal_pipelines.defs.materializing import (
     validate_tables,
 )
 from samegoal_pipelines.defs.metadata import rows_out
-from samegoal_pipelines.defs.status import FILTERED
+from samegoal_pipelines.defs.students import FILTERED
 from samegoal_pipelines.landing import LandedFileError
 from samegoal_pipelines.landing.runs import NotLandedError, read_landed_for
 from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST

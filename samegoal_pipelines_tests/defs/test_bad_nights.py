@@ -179,7 +179,7 @@ def test_an_unforeseen_error_keeps_its_text_to_itself(pipeline, published, monke
     def stumble(*_):
         raise KeyError("Sentinel-Surname")
 
-    monkeypatch.setattr("samegoal_pipelines.defs.status.classify_students", stumble)
+    monkeypatch.setattr("samegoal_pipelines.defs.students.classify_students", stumble)
 
     fails(pipeline, published[1], "student_status", "unforeseen KeyError")
     assert pipeline.rows(EVENTS_WITH) == [(0,)]

@@ -21,7 +21,7 @@ from samegoal_pipelines_tests.pipeline import TODAY
 TONIGHT = {"samegoal/today": TODAY.isoformat()}
 TOMORROWS = {"samegoal/today": TOMORROW.isoformat()}
 PUBLISHING = "samegoal_pipelines.defs.published.publish_or_hold"
-PARENTS_BUILT = "samegoal_pipelines.defs.demographics.parent_tables"
+PARENTS_BUILT = "samegoal_pipelines.defs.students.parent_tables"
 
 
 @pytest.fixture

@@ -1,17 +1,20 @@
-"""Group demographics: the students with a status, and their parents."""
+"""Groups enrollments, status and demographics: the tables that are computed from the raw assets."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
 
-from samegoal_pipelines.defs.district_run import DistrictRun
+from samegoal_pipelines.defs.district_run import DISTRICTS, DistrictRun
 from samegoal_pipelines.defs.errors import as_dagster_failure
 from samegoal_pipelines.defs.io import Tables
-from samegoal_pipelines.defs.materializing import materialize_tables, table_asset
-from samegoal_pipelines.defs.metadata import parent_facts, student_facts
+from samegoal_pipelines.defs.lineage import table_columns
+from samegoal_pipelines.defs.materializing import materialize_tables, schema_check
+from samegoal_pipelines.defs.metadata import filtering_facts, parent_facts, status_facts, student_facts
 from samegoal_pipelines.qmlativ.errors import AccessRefusedError
 from samegoal_pipelines.tables.catalog import LANDED
+from samegoal_pipelines.tables.declaration import Table
+from samegoal_pipelines.tables.enrollments import FILTERED_ENROLLMENTS, STUDENT_STATUS
 from samegoal_pipelines.tables.people import (
     NAME_PHONE,
     PARENT_DEMOGRAPHICS,
@@ -24,11 +27,58 @@ from samegoal_pipelines.transforms.demographics import (
     restriction_is_known,
     student_tables,
 )
+from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.reads import is_granted
+from samegoal_pipelines.transforms.status import classify_students
 from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse.withholding import refuse_to_forget_restrictions
 
-STUDENTS, PARENTS = "student_demographics", "parent_demographics"
+FILTERED, STATUS = FILTERED_ENROLLMENTS.name, STUDENT_STATUS.name
+STUDENTS, PARENTS = STUDENT_DEMOGRAPHICS.name, PARENT_DEMOGRAPHICS.name
+
+
+def table_asset(group: str, schema: Table) -> Callable[..., dg.AssetsDefinition]:
+    """The decorator of an asset that computes a table from other assets."""
+    return dg.asset(
+        group_name=group,
+        kinds={"pandas", "pandera"},
+        partitions_def=DISTRICTS,
+        check_specs=[schema_check(schema.name)],
+        metadata=table_columns(schema),
+    )
+
+
+@table_asset("enrollments", FILTERED_ENROLLMENTS)
+def cecs_filtered_enrollments(
+    context: dg.AssetExecutionContext, raw_enrollments: Tables, district_run: dg.ResourceParam[DistrictRun]
+) -> Iterator[Any]:
+    """Enrollments that count: cross-entity course enrollments (CECS) excluded, the import window applied.
+
+    Rows that cannot be relied on are quarantined. All excluded and quarantined rows are landed beside it with
+    their reasons.
+    """
+    with as_dagster_failure(FILTERED, district_run, of_night=True):
+        filtered = filter_enrollments(raw_enrollments, district_run.today)
+        tables = {"enrollments": filtered.enrollments, "excluded": filtered.excluded}
+        facts = filtering_facts(raw_enrollments["EntryWithdrawal"], filtered)
+        yield from materialize_tables(context, FILTERED, tables, facts)
+
+
+@table_asset("status", STUDENT_STATUS)
+def student_status(
+    context: dg.AssetExecutionContext,
+    cecs_filtered_enrollments: Tables,
+    district_run: dg.ResourceParam[DistrictRun],
+) -> Iterator[Any]:
+    """ENROLLED, PRE-ENROLLED, GRADUATED or INACTIVE for every student, with the reason and the enrollment.
+
+    Students with a row that cannot be relied on are uncertain, and carried over as last published.
+    """
+    with as_dagster_failure(STATUS, district_run, of_night=True):
+        enrollments, excluded = (cecs_filtered_enrollments[name] for name in ("enrollments", "excluded"))
+        classified = classify_students(enrollments, excluded, district_run.today)
+        tables = {"student_status": classified.statuses, "uncertain": classified.uncertain}
+        yield from materialize_tables(context, STATUS, tables, status_facts(enrollments, classified))
 
 
 @table_asset("demographics", STUDENT_DEMOGRAPHICS)
@@ -55,8 +105,8 @@ def parent_demographics(
 ) -> Iterator[Any]:
     """One row per student and guardian, without contacts if the guardian's access is actively restricted."""
     with as_dagster_failure(PARENTS, district_run, of_night=True):
-        known, withholding = restriction_is_known(raw_parents), district_run.district.withholding
-        refuse_a_lost_restriction(district_run, known)
+        withholding = district_run.district.withholding
+        refuse_a_lost_restriction(district_run, restriction_is_known(raw_parents))
         refuse_unreadable_flags(raw_parents, withholding)
         tables, unused = parent_tables(raw_parents, student_status["student_status"], withholding)
         facts = parent_facts(raw_parents["StudentGuardian"], unused, tables)

@@ -132,7 +132,7 @@ class DistrictRun:
 
     @cached_property
     def today(self) -> date:
-        """The date that the run names, or else the district's date now. Only a dry run may name a later one."""
+        """The date that the run names, or else the district's date. Only a dry run may name a later one."""
         named, what = self._run.tags.get(TODAY_TAG), f"the run's tag {TODAY_TAG}"
         if self.is_release:
             config: Any = self._run.run_config
@@ -160,7 +160,7 @@ class DistrictRun:
     def refuse_another_night(self) -> None:
         """Refuse to read Qmlativ for another night than the current one, unless a person named it.
 
-        A scheduled run may have waited since its request, and a re-executed one has the date of the first run.
+        A scheduled run may have waited since its request. A re-executed one has the date of the first run.
         """
         named_for_this_run = SCHEDULE_TAG not in self._run.tags and not self._is_reexecuted
         if self.today != self.local_date and not named_for_this_run:

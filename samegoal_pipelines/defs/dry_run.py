@@ -30,20 +30,17 @@ from samegoal_pipelines.warehouse.snapshots import Counts
 
 @dataclass(frozen=True)
 class DryRun:
-    """What publishing a night would do.
-
-    Attributes:
-        verdict: the gate's. None: nothing is published yet, or exactly this content is.
-        changes: the students whom it would change, by number.
-        payload: all that it would publish, except carried-over students.
-    """
+    """What publishing a night would do."""
 
     district_id: str
     night: date
     counts: Counts
     verdict: Verdict | None
+    """The gate's. None: nothing is published yet, or exactly this content is."""
     changes: tuple[StudentChange, ...]
+    """The students whom it would change, by number."""
     payload: SnapshotPayload = field(repr=False, compare=False)
+    """All that it would publish, except carried-over students."""
 
     failed = False
     """As in `Snapshot`. A dry run that failed has no such record."""

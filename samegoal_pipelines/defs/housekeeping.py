@@ -21,17 +21,13 @@ from samegoal_pipelines.warehouse.erase import prune_history
 from samegoal_pipelines.warehouse.snapshots import last_published
 
 _NAMED = 10  # most faults that a failure names
-RUNS_AT_ONCE = 5_000
-"""The most runs deleted in one day, at a few milliseconds each; or two per district, if that is more."""
+_RUNS_AT_ONCE = 5_000  # most runs deleted in one day; or two per district, if that is more
 _OVER = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 @dg.op(out=dg.Out(dg.Nothing))
 def prune(context: dg.OpExecutionContext, deployment: dg.ResourceParam[Deployment]) -> None:
-    """Delete what is older than the settings say.
-
-    What cannot be pruned does not stop the rest, but the run fails at its end and names it.
-    """
+    """Delete what is older than the settings say. What cannot be pruned is named in the end, and red."""
     now, settings, warehouse = datetime.now(UTC), deployment.settings, deployment.warehouse
     faults: list[str] = []
     pruned: dict[str, int] = {}
@@ -45,7 +41,7 @@ def prune(context: dg.OpExecutionContext, deployment: dg.ResourceParam[Deploymen
         pages = len(deployment.landing.prune_pages(keep_from))
     with _noted(faults, "Dagster's runs"):
         last = (last_published(warehouse, district.id) for district in deployment.registry.list())
-        keep = {published.run_id for published in last if published}
+        keep = {published.run_id for published in last if published}  # what the views show names its run
         runs = prune_runs(context.instance, now - timedelta(days=settings.run_nights), keep)
     metadata: dict[str, Any] = {
         "nights pruned": sum(pruned.values()),
@@ -71,7 +67,7 @@ def _noted(faults: list[str], name: str) -> Iterator[None]:
 
 
 def prune_district(deployment: Deployment, district: District, now: datetime) -> list[date]:
-    """Delete one district's expired landed nights. Return them.
+    """Delete one district's expired landed nights, and return them.
 
     The published night stays regardless of its age, because the next one is compared with its rows.
     """
@@ -99,12 +95,9 @@ def prune_students(deployment: Deployment, district: District, now: datetime) ->
 
 
 def prune_runs(instance: dg.DagsterInstance, before: datetime, keep: Set[str]) -> int:
-    """Delete finished runs created before `before` with their logs, except `keep`. Return the count.
-
-    Dagster keeps all runs. Those that published what the views show must stay.
-    """
+    """Delete finished runs created before `before` with their logs, except `keep`. Return the count."""
     old = dg.RunsFilter(created_before=before, statuses=_OVER)
-    most = max(RUNS_AT_ONCE, 2 * len(keep))
+    most = max(_RUNS_AT_ONCE, 2 * len(keep))
     records = instance.get_run_records(old, limit=most + len(keep), ascending=True)
     run_ids = [record.dagster_run.run_id for record in records]
     pruned = [run_id for run_id in run_ids if run_id not in keep][:most]

@@ -8,6 +8,7 @@ the clocks change. The schedule still runs a night that you already ran by hand.
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -75,12 +76,10 @@ def nightly_by_district(
 
 
 class Ledger(NamedTuple):
-    """The districts' runs, as Dagster knows them."""
+    """District → the nights that the schedule has started, and the districts with any run in progress."""
 
     started: Mapping[str, Set[date]]
-    """District → the nights that the schedule has started, regardless of the result."""
     unfinished: Set[str]
-    """Districts with a run in progress, regardless of how it was started."""
 
     def has(self, district_id: str, night: date) -> bool:
         """Whether a night is started, or the next one, which means that the clock was set back.
@@ -95,8 +94,7 @@ def look_at_tonight(
 ) -> tuple[list[tuple[District, date]], str]:
     """The districts that are due now with their nights, and a line about every registered district.
 
-    Args:
-        tick: the tick's scheduled time, as Dagster writes it into the tags of its runs.
+    `tick` is the tick's scheduled time, as Dagster writes it into the tags of its runs.
     """
     registered = deployment.registry.list()
     begun = list(districts_due(registered, now))
@@ -138,7 +136,7 @@ def districts_due(districts: Iterable[District], now: datetime) -> Iterator[tupl
 
 
 def read_ledger(instance: dg.DagsterInstance, nights: Collection[date], now: datetime, tick: str) -> Ledger:
-    """The nights of these that the schedule has started, and the districts in progress.
+    """Read the ledger of these nights from Dagster's runs.
 
     A run that this tick created but did not launch, because the daemon stopped in between, does not count:
     Dagster launches it when it is requested again with the same key. Runs created after `now` show that the
@@ -147,12 +145,10 @@ def read_ledger(instance: dg.DagsterInstance, nights: Collection[date], now: dat
     by_schedule = {SCHEDULE_TAG: SCHEDULE_NAME}
     asked = [dg.RunsFilter(tags={**by_schedule, TODAY_TAG: night.isoformat()}) for night in nights]
     asked.append(dg.RunsFilter(tags=by_schedule, created_after=now))
-    started: dict[str, set[date]] = {}
-    for run in (run for which in asked for run in instance.get_runs(which)):
-        if run.status == dg.DagsterRunStatus.NOT_STARTED and run.tags.get(TICK_TAG) == tick:
-            continue
-        night = date.fromisoformat(run.tags[TODAY_TAG])
-        started.setdefault(run.tags[PARTITION_TAG], set()).add(night)
+    started = defaultdict[str, set[date]](set)
+    for run in chain.from_iterable(map(instance.get_runs, asked)):
+        if run.status != dg.DagsterRunStatus.NOT_STARTED or run.tags.get(TICK_TAG) != tick:
+            started[run.tags[PARTITION_TAG]].add(date.fromisoformat(run.tags[TODAY_TAG]))
     unfinished = {
         run.tags[PARTITION_TAG]
         for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))

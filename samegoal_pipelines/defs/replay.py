@@ -18,7 +18,7 @@ from samegoal_pipelines.defs.io import IN_MEMORY
 from samegoal_pipelines.defs.materializing import compute_valid_night
 from samegoal_pipelines.defs.metadata import table
 from samegoal_pipelines.landing import LandedFileError, LandingError
-from samegoal_pipelines.landing.runs import NotLandedError, landed_for, read_landed_for
+from samegoal_pipelines.landing.runs import NotLandedError, read_landed_for
 from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.warehouse.replay import Replayed, find_nights, replay
@@ -68,25 +68,21 @@ def replay_landed_nights(
 
 def recompute(context: dg.OpExecutionContext, run: DistrictRun, nights: Sequence[Snapshot]) -> Contents:
     """Recompute these published nights from their landed rows, without a lock."""
-    landing, withholding = run.deployment.landing, run.district.withholding
     contents = Contents()
     faults: dict[date, str] = {}
     for published in nights:
         night = published.snapshot_date
         try:
-            landed = {asset: read_landed_for(landing, published, asset) for asset in RAW_TABLES}
+            raw = {asset: read_landed_for(run.deployment.landing, published, asset) for asset in RAW_TABLES}
         except NotLandedError as error:
             faults[night] = error.detail
         except LandedFileError as error:
             faults[night] = f"cannot be used: file {error.table} of {error.asset} {error.fault}"
         if faults:
             continue
-        computed = compute_valid_night(landed, night, withholding, f"the night {night}: ")
+        computed = compute_valid_night(raw, night, run.district.withholding, f"the night {night}: ")
         contents.add(content_of(computed))
-        runs = sorted({landed_for(landing, published, asset).run_id for asset in RAW_TABLES})
-        context.log.info(
-            f"the night {night}: {computed.enrollment_rows} enrollments, landed by {', '.join(runs)}"
-        )
+        context.log.info(f"the night {night}: {computed.enrollment_rows:,} enrollments")
         if run.deployment.progress:
             run.deployment.progress("enrollments of past nights", computed.enrollment_rows)
     if faults:

@@ -45,20 +45,12 @@ from samegoal_pipelines.warehouse.replay import Replayed
 from samegoal_pipelines.warehouse.snapshots import Snapshot, find_attempt
 
 
-class InactiveDistrictError(PipelineError):
-    """A disabled district is not run."""
-
-    kind = Kind.REGISTRATION
-    next_step = "enable it with: samegoal-pipelines districts enable ID"
-
-
 class FinishedRun(NamedTuple):
-    """A finished run in this process."""
+    """A finished run. `output` is the value of its job's only op, if the run succeeded."""
 
     run_id: str
     error: RunFailedError | None
     output: Any
-    """The value of the job's only op, if the run succeeded."""
 
 
 def run_night(
@@ -81,7 +73,8 @@ def run_night(
     """
     district = deployment.registry.get(district_id)
     if not district.active:
-        raise InactiveDistrictError("disabled", district_id=district_id)
+        to_do = "enable it with: samegoal-pipelines districts enable ID"
+        raise PipelineError("disabled", district_id=district_id, kind=Kind.REGISTRATION, next_step=to_do)
     if district.awaits_secret:
         raise SecretAwaitedError(district_id=district_id)
     if today is not None:

@@ -37,43 +37,25 @@ def grand_bend() -> SandboxDistrict:
     """The sample's people as a Qmlativ district: each student currently enrolled."""
     if not SAMPLE.is_dir():
         pytest.skip("the Ed-Fi sample district is not in ../shared/data/grand-bend")
-    contacts, links = read("contacts.csv"), read("student_contacts.csv")
     students = {int(row["student_unique_id"]): row for row in read("students.csv")}
-    guardians = {GUARDIANS + int(row["contact_id"]): row for row in contacts}  # once per phone and e-mail
-    relations = sorted({row["relation"] for row in links})
+    guardians = {GUARDIANS + int(row["contact_id"]): row for row in read("contacts.csv")}
     rows: dict[str, list[dict[str, Any]]] = {
         "Enrollment/EntryWithdrawal": [{"StudentID": n, "StartDate": "2026-08-12"} for n in students],
-        "Student/Student": [
-            {"StudentID": n, "NameID": n, "StudentNumber": str(n), "Grade": "05"} for n in students
-        ],
-        "Demographics/Name": [person(n, row, student=True) for n, row in students.items()]
-        + [person(n, row, student=False) for n, row in guardians.items()],
-        "Demographics/NamePhone": [],
-        "Demographics/NameEmail": [],
-        "Demographics/Relationship": [
-            {"RelationshipID": n, "Code": relation[:3].upper(), "Description": relation}
-            for n, relation in enumerate(relations, start=1)
+        "Student/Student": [{"StudentID": n, "NameID": n, "StudentNumber": str(n)} for n in students],
+        "Demographics/Name": [
+            *(person(n, row, student=True) for n, row in students.items()),
+            *(person(n, row, student=False) for n, row in guardians.items()),
         ],
         "Family/StudentGuardian": [
             {
                 "StudentGuardianID": n,
                 "StudentID": int(row["student_unique_id"]),
                 "NameIDGuardian": GUARDIANS + int(row["contact_id"]),
-                "RelationshipID": relations.index(row["relation"]) + 1,
-                "Rank": 1 if row["primary_contact"] == "true" else 2,
-                "IsCustodialGuardian": row["lives_with"] == "true",
-                "IsEmergencyContact": row["emergency_contact"] == "true",
                 "HasActiveRestrictedAccess": False,
             }
-            for n, row in enumerate(links, start=1)
+            for n, row in enumerate(read("student_contacts.csv"), start=1)
         ],
     }
-    for n, row in enumerate(contacts, start=1):
-        key = {"NameID": GUARDIANS + int(row["contact_id"]), "Rank": 1}
-        phone = {"NamePhoneID": n, "PhoneNumber": row["phone"], "IsConfidential": False}
-        rows["Demographics/NamePhone"] += [key | phone] if row["phone"] else []
-        email = {"NameEmailID": n, "EmailAddress": row["email"]}
-        rows["Demographics/NameEmail"] += [key | email] if row["email"] else []
     return literal_district(rows, today=TODAY)
 
 

@@ -61,21 +61,25 @@ def back(day: date, *days: int) -> list[date]:
     return [day - timedelta(days=n) for n in days]
 
 
-def test_each_district_keeps_its_last_nights(pipeline, district, deployment, moment, today, prune):
+@pytest.fixture
+def alpha_and_beta(pipeline, district) -> None:
+    pipeline.add(*(district(ENROLLED, id=name, name=name, code=name) for name in ("alpha", "beta")))
+
+
+def test_each_district_keeps_its_last_nights(alpha_and_beta, deployment, moment, today, prune):
     """The pages of old reports go with their nights."""
-    alpha, beta = (district(ENROLLED, id=name, name=name, code=name) for name in ("alpha", "beta"))
-    pipeline.add(alpha, beta)
+    deployment.settings.landing_nights = 5
     deployment.registry.set("beta", active=False)
-    land(deployment, "alpha", *back(today, 40, 36, 35, 34, 0))
+    land(deployment, "alpha", *back(today, 9, 6, 5, 4, 0))
     land(deployment, "beta", *back(today, 50, 3))
-    reported = back(moment.date(), 40, 36, 34, 0)
+    reported = back(moment.date(), 9, 6, 4, 0)
     for night in reported:
         deployment.landing.keep_page(night, "<html></html>")
 
     result = prune()
 
     assert result.success
-    assert deployment.landing.nights("alpha") == back(today, 35, 34, 0)
+    assert deployment.landing.nights("alpha") == back(today, 5, 4, 0)
     assert deployment.landing.nights("beta") == back(today, 3)
     data = metadata(result)
     assert (data["nights pruned"].value, data["pages of reports pruned"].value) == (3, 2)
@@ -83,15 +87,6 @@ def test_each_district_keeps_its_last_nights(pipeline, district, deployment, mom
     assert by_district == {"alpha": 2, "beta": 1}
     left = sorted(path.name for path in (Path(deployment.settings.landing_root) / REPORTS).iterdir())
     assert left == sorted(f"{night}.html" for night in reported[2:])
-
-
-def test_how_many_nights_are_kept_is_a_setting(pipeline, district, deployment, today, prune):
-    made = district(ENROLLED)
-    pipeline.add(made)
-    deployment.settings.landing_nights = 2
-    land(deployment, made.id, *back(today, 4, 3, 2, 1, 0))
-    assert prune().success
-    assert deployment.landing.nights(made.id) == back(today, 2, 1, 0)
 
 
 def test_the_published_night_stays_however_old_it_is(pipeline, district, deployment):
@@ -115,9 +110,7 @@ def test_the_date_is_the_district_s_own(pipeline, district, deployment):
     assert prune_district(deployment, registered, noon) == [date(2026, 10, 1)]
 
 
-def test_what_cannot_be_pruned_stops_no_other(pipeline, district, deployment, today, monkeypatch, prune):
-    alpha, beta = (district(ENROLLED, id=name, name=name, code=name) for name in ("alpha", "beta"))
-    pipeline.add(alpha, beta)
+def test_what_cannot_be_pruned_stops_no_other(alpha_and_beta, deployment, today, monkeypatch, prune):
     land(deployment, "beta", *back(today, 50))
     pruning = deployment.landing.prune
 

@@ -26,6 +26,7 @@ from samegoal_pipelines.defs.nightly import (
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.reporting.nightly_status import NIGHT_BEGINS
 from samegoal_pipelines.tables.warehouse import districts as districts_table
+from samegoal_pipelines.warehouse.leases import lease
 from samegoal_pipelines_tests.defs.daemon_fixtures import REPOSITORY, zone_at
 from samegoal_pipelines_tests.defs.test_run_costs import counted_statements
 
@@ -284,14 +285,15 @@ def test_a_district_whose_last_night_is_still_running_is_skipped_and_looked_at_a
     assert [request.partition_key for request in requests] == ["alpha"]
 
 
-@pytest.mark.parametrize("status", ["NOT_STARTED", "STARTED"])
+@pytest.mark.parametrize("status", ["NOT_STARTED", "STARTING", "STARTED"])
 def test_the_next_tick_runs_what_a_killed_command_left(pipeline, district, instance, at_noon, status):
     pipeline.add(district([], id="alpha", name="Alpha ISD", code="alpha"), timezone=at_noon)
     by_command = {"dagster/partition": "alpha", BY_COMMAND_TAG: "true"}
     killed = dg.DagsterRun("nightly_snapshot", tags=by_command, status=dg.DagsterRunStatus[status])
     instance.add_run(killed)
 
-    requests, _ = tick(pipeline, instance)
+    with lease(pipeline.deployment.warehouse, "another run"):
+        requests, _ = tick(pipeline, instance)
 
     assert [request.partition_key for request in requests] == ["alpha"]
     assert instance.get_run_by_id(killed.run_id).status == dg.DagsterRunStatus.FAILURE

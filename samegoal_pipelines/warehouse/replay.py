@@ -184,9 +184,8 @@ def _compare(cursor: Any, district_id: str, nights: Sequence[date]) -> dict[date
     _copy(cursor, "after", district_id, nights[0])
     cursor.execute(_DIFFERENCES)
     for history, part in ((STATUS, _OF_STATUS), (STUDENTS, "'demographics'"), (PARENTS, "'parents'")):
-        statement = _fill(
-            _ADD_DIFFERENCES,
-            history.table.name,
+        statement = _ADD_DIFFERENCES.format(
+            name=history.table.name,
             part=part,
             statuses="old.status, new.status" if history is STATUS else "null, null",
             key=diff.listed(history.key),
@@ -201,7 +200,7 @@ def _compare(cursor: Any, district_id: str, nights: Sequence[date]) -> dict[date
         if part == "status" and old != new:
             transitions[night].append(Transition(old, new, students))
     for ledger, part in _LEDGERS.items():
-        cursor.execute(_fill(_COUNT_LEDGER, ledger))
+        cursor.execute(_COUNT_LEDGER.format(name=ledger))
         for night, students in cursor.fetchall():
             counts[night][part] = students
     return {night: Difference(**counts[night], transitions=tuple(transitions[night])) for night in nights}
@@ -209,26 +208,21 @@ def _compare(cursor: Any, district_id: str, nights: Sequence[date]) -> dict[date
 
 def _copy(cursor: Any, when: str, district_id: str, first: date) -> None:
     """Copy what is published as of `first` and every later night, until the transaction ends."""
-    parameters = {"district": district_id, "first": first}
+    copied = dict.fromkeys(_LEDGERS, ("*", "snapshot_date >= %(first)s"))
     for history in HISTORIES:
-        copied, columns = _temporary(when, history.table.name), diff.listed(history.columns)
-        cursor.execute(_fill(_COPY, history.table.name, copied=copied, columns=columns), parameters)
-        cursor.execute(f"analyze {copied}")
-    for ledger in _LEDGERS:
-        cursor.execute(_fill(_COPY_LEDGER, ledger, copied=_temporary(when, ledger)), parameters)
+        columns = diff.listed((*history.columns, "valid_from", "valid_to"))
+        copied[history.table.name] = (columns, "(valid_to is null or valid_to > %(first)s)")
+    for name, (columns, since) in copied.items():
+        statement = _COPY.format(when=when, name=name, schema=SCHEMA, columns=columns, since=since)
+        cursor.execute(statement, {"district": district_id, "first": first})
 
 
 # -- the SQL --
 
 _COPY = """
-    create temporary table {copied} on commit drop as
-    select {columns}, valid_from, valid_to from {table}
-    where district_id = %(district)s and (valid_to is null or valid_to > %(first)s)
-    """
-
-_COPY_LEDGER = """
-    create temporary table {copied} on commit drop as
-    select * from {table} where district_id = %(district)s and snapshot_date >= %(first)s
+    create temporary table {when}_{name} on commit drop as
+    select {columns} from {schema}.{name} where district_id = %(district)s and {since};
+    analyze {when}_{name}
     """
 
 _DIFFERENCES = """
@@ -248,19 +242,19 @@ _ADD_DIFFERENCES = """
         select unnest(%(nights)s::date[]) as night
     ),
     old as (
-        select night, {columns} from nights join (table {before} except all table {after}) as history
+        select night, {columns} from nights join (table before_{name} except all table after_{name}) as rows
             on valid_from <= night and (valid_to is null or valid_to > night)
     ),
     new as (
-        select night, {columns} from nights join (table {after} except all table {before}) as history
+        select night, {columns} from nights join (table after_{name} except all table before_{name}) as rows
             on valid_from <= night and (valid_to is null or valid_to > night)
     )
-    insert into pg_temp.differences
+    insert into differences
     select distinct night, student_id, {part}, {statuses}
     from (table old except table new) as old
     full join (table new except table old) as new using (night, {key})
     where not exists (
-        select from pg_temp.differences as student
+        select from differences as student
         where student.night = coalesce(old.night, new.night)
             and student.student_id = coalesce(old.student_id, new.student_id)
             and student.part in ('added', 'removed')
@@ -268,22 +262,14 @@ _ADD_DIFFERENCES = """
     """
 
 _COUNT = """
-    select night, part, old_status, new_status, count(*) from pg_temp.differences
+    select night, part, old_status, new_status, count(*) from differences
     group by night, part, old_status, new_status order by night, count(*) desc, old_status, new_status
     """
 
 _COUNT_LEDGER = """
     select snapshot_date, count(distinct student_id) from (
-        (table {before} except all table {after}) union all (table {after} except all table {before})
+        (table before_{name} except all table after_{name})
+        union all (table after_{name} except all table before_{name})
     ) as rows
     group by snapshot_date
     """
-
-
-def _fill(statement: str, table: str, **parts: str) -> str:
-    before, after = _temporary("before", table), _temporary("after", table)
-    return statement.format(table=f"{SCHEMA}.{table}", before=before, after=after, **parts)
-
-
-def _temporary(when: str, name: str) -> str:
-    return f"pg_temp.{when}_{name}"

@@ -68,17 +68,8 @@ class LeasedCeleryLauncher(CeleryRunLauncher):
     def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]) -> Self:
         """A launcher over the environment's broker and database."""
         deployment = Deployment()
-        return cls(
-            warehouse=deployment.warehouse,
-            inst_data=inst_data,
-            **app_settings(deployment),
-            **config_value,
-        )
-
-    @property
-    def supports_resume_run(self) -> bool:
-        """No: a run is retried as a new one, which reads again."""
-        return False
+        settings = {**app_settings(deployment), **config_value}
+        return cls(deployment.warehouse, inst_data=inst_data, **settings)
 
     def terminate(self, run_id: str) -> bool:
         """Cancel a run. Its worker sees that within seconds; a task that nobody has taken never begins."""

@@ -28,7 +28,8 @@ from samegoal_pipelines.warehouse.leases import lease
 LOOK_EVERY = 3.0  # seconds
 _deployment = Deployment()
 _leases = connect(_deployment.database_url)
-_watches: dict[str, ExitStack] = {}
+_watch = ExitStack()
+"""Of the run in this process, which executes one at a time."""
 _UNWANTED = {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.FAILURE}
 """Not SUCCESS: such a run is only ending, and interrupting it would cost the worker a process."""
 
@@ -76,15 +77,13 @@ def _keep_what_was_imported(**_: Any) -> None:
 
 
 @task_prerun.connect(sender=execute_job)
-def _begin(task_id: str, kwargs: dict[str, Any], **_: Any) -> None:
-    _watches[task_id] = watch = ExitStack()
-    watch.enter_context(_watched(run_of_task(kwargs)))
+def _begin(kwargs: dict[str, Any], **_: Any) -> None:
+    _watch.enter_context(_watched(run_of_task(kwargs)))
 
 
 @task_postrun.connect(sender=execute_job)
-def _end(task_id: str, **_: Any) -> None:
-    if watch := _watches.pop(task_id, None):
-        watch.close()
+def _end(**_: Any) -> None:
+    _watch.close()
     _delete_old_results()
 
 

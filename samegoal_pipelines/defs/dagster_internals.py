@@ -2,13 +2,6 @@
 
 Nothing else imports `dagster._…` or changes how Dagster and `multiprocessing` work inside. The test of each
 use says what broke and what depends on it. Run those tests first when you raise Dagster's version.
-
-- `about_last_materialization`: the outcome of a check that no step evaluates shows at its partition.
-- `link_release`: the log of a held run links to the run that released it.
-- `appear_in_timeline`: the UI lists a command's run under its job.
-- `start_runs_warm`: a run starts in a third of the time.
-- `run_of_task`, `CheckRunHealthResult`, `WorkerStatus`: a Celery worker holds the lease of its run.
-- `LeanStorage`: a run stores half of Dagster's events with half of its statements, on pooled connections.
 """
 
 import gc

@@ -36,11 +36,7 @@ class PipelineStorage(LeanStorage):
         return {}
 
     @classmethod
-    def from_config_value(
-        cls,
-        inst_data: Any,
-        config_value: Any,  # noqa: ARG003 - Dagster passes the empty configuration
-    ) -> PipelineStorage:
+    def from_config_value(cls, inst_data: Any, config_value: Any) -> PipelineStorage:  # noqa: ARG003 - {}
         """Storage over the configured Postgres, or the embedded one, which this starts."""
         return cls(prepare_dagster_storage(Deployment().database_url), inst_data)
 
@@ -48,12 +44,12 @@ class PipelineStorage(LeanStorage):
 class SourceHostCoordinator(dg.QueuedRunCoordinator):
     """Dagster's run queue. It adds the source host tag to runs without one, such as a backfill's.
 
-    The tag's concurrency limit applies to all districts of one host, regardless of how a run was started.
+    That tag limits the runs per host.
     """
 
     @cached_property
     def _deployment(self) -> Deployment:
-        """One deployment for all runs, because each would connect and check the migrations again."""
+        """Of all runs, because each deployment connects and checks the migrations."""
         return Deployment()
 
     def submit_run(self, context: dg.SubmitRunContext) -> dg.DagsterRun:

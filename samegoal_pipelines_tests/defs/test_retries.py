@@ -87,20 +87,6 @@ def test_a_source_that_stays_down_is_tried_three_times_and_the_last_reason_stand
     )
 
 
-def test_what_a_person_must_put_right_is_tried_once(pipeline, district, source, scheduled_night):
-    made = district(TWO)
-    pipeline.add(made, client_secret="another")
-    of_credentials = scheduled_night()
-    assert source.traffic.token_calls == 2  # the form, then HTTP Basic
-    pipeline.deployment.registry.rotate_secret("grand-bend", client_secret=made.client_secret)
-    made.denied_fields.add("Enrollment/EntryWithdrawal.StartDate")
-    of_grants = scheduled_night()
-    assert len(source.traffic.requests(kind="metadata")) == 1
-    for result in (of_credentials, of_grants):
-        assert not result.success
-        assert events(result, "STEP_UP_FOR_RETRY") == []
-
-
 def test_a_publish_that_postgres_breaks_off_is_tried_again_without_reading_again(
     pipeline, district, source, scheduled_night, monkeypatch
 ):

@@ -51,11 +51,7 @@ def zone_at(hour: int) -> str:
 
 
 class Service:
-    """One of the project's programs on this test's deployment, with its own log, run beside the log.
-
-    Args:
-        command: the program, as it is called in the environment's `bin`, and its arguments.
-    """
+    """One of the project's programs on this test's deployment, run beside its own log."""
 
     def __init__(self, log: Path, *command: str) -> None:
         self.log, self._command = log, command
@@ -168,14 +164,10 @@ def switch_on(instance: dg.DagsterInstance) -> None:
     )
 
 
-def _state_of_the_schedule(instance: dg.DagsterInstance) -> InstigatorState:
-    states = instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
-    return next(state for state in states if state.instigator_name == SCHEDULE_NAME)
-
-
 def ticks(instance: dg.DagsterInstance) -> list[InstigatorTick]:
     """The schedule's ticks, newest first."""
-    state = _state_of_the_schedule(instance)
+    states = instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
+    state = next(state for state in states if state.instigator_name == SCHEDULE_NAME)
     return list(instance.get_ticks(state.instigator_origin_id, state.selector_id))
 
 

@@ -1,6 +1,7 @@
 """The schedule starts each active district once per local night, whatever the clocks do."""
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -206,6 +207,16 @@ def at_noon() -> str:
     return zone_at(12)
 
 
+@pytest.fixture
+def add(pipeline, district, at_noon) -> Callable[..., None]:
+    """Register a district where the night has begun."""
+
+    def register(name: str, **how: Any) -> None:
+        pipeline.add(district([], id=name, name=name, code=name), timezone=at_noon, **how)
+
+    return register
+
+
 def tick(pipeline, instance) -> tuple[list[dg.RunRequest], str | None]:
     """What the schedule asks for now, and why it asks for nothing."""
     context = dg.build_schedule_context(
@@ -224,10 +235,10 @@ def start(instance: dg.DagsterInstance, request: dg.RunRequest, status: str = "S
     instance.add_run(made(tags, dg.DagsterRunStatus[status]))
 
 
-def test_a_tick_asks_for_every_active_district_once(pipeline, district, instance, at_noon):
+def test_a_tick_asks_for_every_active_district_once(pipeline, add, instance, at_noon):
     for name in ("alpha", "beta", "gamma"):
-        pipeline.add(district([], id=name, name=f"{name.title()} ISD", code=name), timezone=at_noon)
-    pipeline.add(district([], id="delta", name="D", code="d"), timezone=at_noon, client_secret=None)
+        add(name)
+    add("delta", client_secret=None)
     pipeline.deployment.registry.set("gamma", active=False)
 
     requests, _ = tick(pipeline, instance)
@@ -247,12 +258,11 @@ def test_a_tick_asks_for_every_active_district_once(pipeline, district, instance
     )
 
 
-def test_paused_districts_are_left_out_on_their_own_date_and_named(pipeline, district, instance, at_noon):
-    for name in ("alpha", "beta"):
-        pipeline.add(district([], id=name, name=name, code=name), timezone=at_noon)
+def test_paused_districts_are_left_out_on_their_own_date_and_named(pipeline, add, instance, at_noon):
     there = datetime.now(ZoneInfo(at_noon)).date()
     nights = {"alpha": (there, there), "beta": (there - timedelta(days=9), there - timedelta(days=1))}
     for name, (first, last) in nights.items():
+        add(name)
         pause(pipeline.deployment.warehouse, name, paused_from=first, paused_to=last, set_by="pat")
 
     requests, _ = tick(pipeline, instance)
@@ -264,10 +274,10 @@ def test_paused_districts_are_left_out_on_their_own_date_and_named(pipeline, dis
 
 
 def test_a_district_whose_last_night_is_still_running_is_skipped_and_looked_at_again(
-    pipeline, district, instance, at_noon
+    pipeline, add, instance, at_noon
 ):
-    for name in ("alpha", "beta"):
-        pipeline.add(district([], id=name, name=name, code=name), timezone=at_noon)
+    add("alpha")
+    add("beta")
     last_night = (datetime.now(ZoneInfo(at_noon)).date() - timedelta(days=1)).isoformat()
     running = run_of("alpha", last_night, status=dg.DagsterRunStatus.STARTED)
     instance.add_run(running)
@@ -286,8 +296,8 @@ def test_a_district_whose_last_night_is_still_running_is_skipped_and_looked_at_a
 
 
 @pytest.mark.parametrize("status", ["NOT_STARTED", "STARTING", "STARTED"])
-def test_the_next_tick_runs_what_a_killed_command_left(pipeline, district, instance, at_noon, status):
-    pipeline.add(district([], id="alpha", name="Alpha ISD", code="alpha"), timezone=at_noon)
+def test_the_next_tick_runs_what_a_killed_command_left(pipeline, add, instance, status):
+    add("alpha")
     by_command = {"dagster/partition": "alpha", BY_COMMAND_TAG: "true"}
     killed = dg.DagsterRun("nightly_snapshot", tags=by_command, status=dg.DagsterRunStatus[status])
     instance.add_run(killed)

@@ -26,6 +26,8 @@ class Deployment:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
+        self.debug = False
+        """Whether a command shows tracebacks and Dagster's own log."""
         self.progress: Progress | None = None
         """Called for every page read, with object and rows, from several threads. Used for progress bars."""
 

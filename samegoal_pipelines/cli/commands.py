@@ -45,11 +45,6 @@ def command(
 district_command = partial(command, district=True)
 
 
-def debugging() -> bool:
-    """Whether the command line has `--debug`."""
-    return bool(click.get_current_context().meta["debug"])
-
-
 class Day(click.ParamType):  # type: ignore[type-arg]  # only newer versions of click have one
     """A date, written as 2026-10-12. A typo such as the year 0206 is wrong usage."""
 

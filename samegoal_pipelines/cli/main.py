@@ -135,7 +135,7 @@ def cli(context: click.Context, debug: bool) -> None:
     from samegoal_pipelines.deployment import Deployment
 
     context.obj = Deployment()
-    context.meta["debug"] = debug
+    context.obj.debug = debug
 
 
 if __name__ == "__main__":

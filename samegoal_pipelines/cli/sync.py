@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from samegoal_pipelines.cli.commands import FILE, Day, command, debugging, district_command, plain
+from samegoal_pipelines.cli.commands import FILE, Day, command, district_command, plain
 from samegoal_pipelines.cli.terminal import print_json, print_sentences, print_table, reading_progress
 from samegoal_pipelines.errors import Kind, PipelineError
 from samegoal_pipelines.printable import counted
@@ -94,9 +94,9 @@ def run_nights(
         outcome: Outcome
         try:
             with reading_progress(deployment, district_id):
-                outcome = run(deployment, district_id, today=today, debug=debugging())
+                outcome = run(deployment, district_id, today=today)
         except Exception as error:
-            if debugging():
+            if deployment.debug:
                 raise
             outcome = error if isinstance(error, PipelineError) else PipelineError(plain(error))
             outcome.district_id = outcome.district_id or district_id
@@ -130,7 +130,7 @@ def preview(
 
     file = read_students_file(district_id, against) if against else None
     with reading_progress(deployment, district_id):
-        tried = run_dry(deployment, district_id, today=today, debug=debugging())
+        tried = run_dry(deployment, district_id, today=today)
     click.echo(nights.line(tried), err=True)
     compared = compare_with(deployment, tried, file) if file else None
     if as_json:
@@ -209,7 +209,7 @@ def replay(deployment: Deployment, district_id: str, first: date, dry_run: bool,
     facts: dict[str, Any] = {"district_id": district_id, "from": first, "dry_run": dry_run}
     try:
         with reading_progress(deployment, district_id):
-            replayed = run_replay(deployment, district_id, first=first, dry_run=dry_run, debug=debugging())
+            replayed = run_replay(deployment, district_id, first=first, dry_run=dry_run)
     except RunFailedError as error:
         if as_json:
             reason = "; ".join(filter(None, [error.reason, error.next_step]))

@@ -54,19 +54,13 @@ class FinishedRun(NamedTuple):
 
 
 def run_night(
-    deployment: Deployment,
-    district_id: str,
-    *,
-    today: date | None = None,
-    why: str | None = None,
-    debug: bool = False,
+    deployment: Deployment, district_id: str, *, today: date | None = None, why: str | None = None
 ) -> Snapshot:
     """Run the nightly job for one district now, and return what became of it.
 
     Args:
         today: classify as of this date. Default: the district's local date.
         why: run no night, but publish the rows that were held for `today`, for this recorded reason.
-        debug: let Dagster write its own log to the terminal.
 
     Raises:
         PipelineError: the district cannot be run, the run was stopped, or it failed before it was recorded.
@@ -82,7 +76,7 @@ def run_night(
     job, config = nightly_snapshot.name, None
     if why is not None:
         job, config = RELEASE_JOB, {"ops": {PUBLISHED_SNAPSHOT: {"config": {"why": why}}}}
-    run = execute(deployment, district_id, job, config, _tags(district, today), debug=debug)
+    run = execute(deployment, district_id, job, config, _tags(district, today))
     attempt = find_attempt(deployment.warehouse, run.run_id)
     if run.error and run.error.kind is Kind.STOPPED and attempt:
         run.error.detail += "" if attempt.failed else f"; its snapshot is {attempt.state}"
@@ -93,26 +87,22 @@ def run_night(
     return attempt
 
 
-def run_dry(
-    deployment: Deployment, district_id: str, *, today: date | None = None, debug: bool = False
-) -> DryRun:
+def run_dry(deployment: Deployment, district_id: str, *, today: date | None = None) -> DryRun:
     """Try one district's night, as `run_night` does. `today` may be a day that has not come yet."""
     tags = _tags(deployment.registry.get(district_id), today)
-    run = execute(deployment, district_id, DRY_RUN_JOB, None, tags, debug=debug)
+    run = execute(deployment, district_id, DRY_RUN_JOB, tags=tags)
     if run.error:
         raise run.error
     tried: DryRun = run.output
     return tried
 
 
-def run_replay(
-    deployment: Deployment, district_id: str, *, first: date, dry_run: bool, debug: bool = False
-) -> Replayed:
+def run_replay(deployment: Deployment, district_id: str, *, first: date, dry_run: bool) -> Replayed:
     """Replay one district's published nights from `first` on. Raises `RunFailedError`."""
     deployment.registry.get(district_id)
     op = replay_landed_nights.name
     config = {"ops": {op: {"config": {"from_date": first.isoformat(), "dry_run": dry_run}}}}
-    run = execute(deployment, district_id, REPLAY_JOB, config, debug=debug)
+    run = execute(deployment, district_id, REPLAY_JOB, config)
     if run.error:
         raise run.error
     replayed: Replayed = run.output
@@ -129,15 +119,13 @@ def execute(
     job: str,
     config: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] | None = None,
-    *,
-    debug: bool = False,
 ) -> FinishedRun:
     """Run a job for one district in this process, on the instance that the UI shows.
 
     Dagster does not monitor such a run, so this process holds its lease (`defs.unfinished`).
     """
     definition = build_defs(deployment).resolve_job_def(job)
-    run_id, log_level = str(uuid4()), "DEBUG" if debug else "CRITICAL"
+    run_id, log_level = str(uuid4()), "DEBUG" if deployment.debug else "CRITICAL"
     with open_instance(deployment.settings) as instance, lease(deployment.warehouse, run_id):
         instance.add_dynamic_partitions(PARTITIONS, [district_id])
         close_abandoned_runs(instance, deployment, district_id)

@@ -27,7 +27,7 @@ _OVER = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRun
 
 @dg.op(out=dg.Out(dg.Nothing))
 def prune(context: dg.OpExecutionContext, deployment: dg.ResourceParam[Deployment]) -> None:
-    """Delete what is older than the settings say. What cannot be pruned is named in the end, and red."""
+    """Delete what is older than the settings say. Fail in the end if something cannot be deleted."""
     now, settings, warehouse = datetime.now(UTC), deployment.settings, deployment.warehouse
     faults: list[str] = []
     pruned: dict[str, int] = {}

@@ -105,7 +105,7 @@ def facts_of(replayed: Replayed) -> dict[str, Any]:
         "rewritten": replayed.written,
     }
     if differing:
-        rows = [
+        rows: list[dict[str, str | int]] = [
             {"night": str(one.night), "students": one.counts.students, **one.difference.students}
             for one in differing
         ]

@@ -230,9 +230,9 @@ class Session:
 
     def refuse_outdated(self, content: Content) -> None:
         """Refuse contacts that the district now withholds, and rows of a student who has been erased."""
-        names = [name for name, is_shown in asdict(content.payload.shows).items() if is_shown]
-        withheld = sa.select(sa.or_(sa.false(), *(~districts.c[name] for name in names)))
-        if names and self.connection.scalar(withheld.where(districts.c.district_id == self.run.district_id)):
+        switches = [districts.c[name] for name, shows in asdict(content.payload.shows).items() if shows]
+        here = districts.c.district_id == self.run.district_id
+        if switches and self.connection.scalar(sa.select(~sa.and_(*switches)).where(here)):
             raise LateRunError(
                 "this snapshot shows contacts that the district has been set to withhold since it was made; "
                 "nothing of it was published",

@@ -17,7 +17,6 @@ from samegoal_pipelines.tables.reads import READS
 from samegoal_pipelines.tables.worklist import PROBLEMS, REGISTRAR_WORKLIST
 from samegoal_pipelines_tests.transforms.builders import entry, raw, table
 
-TODAY = date(2026, 10, 12)
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
 

@@ -20,7 +20,6 @@ from samegoal_pipelines_tests.mass_changes import (
 )
 from samegoal_pipelines_tests.pipeline import TODAY, log_of
 
-DAY_AFTER = date(2026, 10, 14)
 LAST_DAY_OF_SCHOOL = date(2026, 5, 28)
 FIRST_DAY_OFF = date(2026, 5, 29)
 

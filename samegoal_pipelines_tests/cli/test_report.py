@@ -13,8 +13,10 @@ from samegoal_pipelines.qmlativ.errors import SourceUnavailableError
 from samegoal_pipelines.reporting.forecast import look_ahead
 from samegoal_pipelines.reporting.nightly_status import read_board
 from samegoal_pipelines_tests.cli.asking import Answered
-from samegoal_pipelines_tests.reporting.factories import NIGHT, attempt, publish_the_years_end, put, register
+from samegoal_pipelines_tests.reporting.factories import NIGHT, at, attempt, land, put, register
 from samegoal_pipelines_tests.reporting.servers import SLACK, certificate, chat, web_server
+from samegoal_pipelines_tests.transforms.builders import enrollments, entry
+from samegoal_pipelines_tests.warehouse.factories import publish_night, snapshot, student
 
 __all__ = ["certificate", "chat"]
 
@@ -130,9 +132,16 @@ def test_a_landing_that_cannot_be_reached_is_asked_once_for_all_districts(deploy
 
 
 def will_end(deployment: Any, district_id: str, days: int) -> None:
-    """A district of 100 students, for 90 of whom the year ends so many days after the night."""
-    last_day = NIGHT + timedelta(days=days)
-    publish_the_years_end(deployment.warehouse, deployment.landing, district_id, last_day)
+    """A published district of 100 students, for 90 of whom the year ends so many days after the night."""
+    register(deployment.warehouse, district_id)
+    run_id, last_day = f"run of {district_id}", NIGHT + timedelta(days=days)
+    rows = [entry(n, "2026-08-12", last_day if n <= 90 else None, student=n) for n in range(1, 101)]
+    land(deployment.landing, enrollments(rows, NIGHT), run_id, district_id=district_id)
+    everybody = snapshot(*(student(row["StudentID"]) for row in rows))
+    began = at("07:00")
+    publish_night(
+        deployment.warehouse, NIGHT, everybody, district_id=district_id, run_id=run_id, started_at=began
+    )
 
 
 def test_districts_that_will_be_held_are_told_the_soonest_first(deployment, run, monkeypatch):

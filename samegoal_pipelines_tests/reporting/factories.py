@@ -15,8 +15,6 @@ from samegoal_pipelines.qmlativ.errors import InvalidCredentialsError
 from samegoal_pipelines.tables.warehouse import district_credentials, districts, snapshots
 from samegoal_pipelines.transforms.gate import Verdict
 from samegoal_pipelines.warehouse.engine import as_writer
-from samegoal_pipelines_tests.transforms.builders import enrollments, entry
-from samegoal_pipelines_tests.warehouse.factories import publish_night, snapshot, student
 
 NIGHT = date(2026, 10, 12)
 REGISTERED = datetime(2026, 8, 1, tzinfo=UTC)
@@ -102,18 +100,3 @@ def land(landing: Landing, raw: Mapping[str, pd.DataFrame], run_id: str, **where
     """Land raw enrollments, by default of grand-bend's NIGHT."""
     usual: dict[str, Any] = {"district_id": "grand-bend", "night": NIGHT, "landed_at": at("07:00")}
     landing.write(raw, asset="raw_enrollments", run_id=run_id, **usual | where)
-
-
-def publish_the_years_end(
-    engine: sa.Engine, landing: Landing, district_id: str, last_day: date, ending: int = 90, staying: int = 10
-) -> None:
-    """Register a district and publish its night: so many enrolled students end on that day, so many stay."""
-    register(engine, district_id)
-    run_id, began = f"run of {district_id}", at("07:00")
-    rows = [
-        entry(n, "2026-08-12", last_day if n <= ending else None, student=n)
-        for n in range(1, ending + staying + 1)
-    ]
-    land(landing, enrollments(rows, NIGHT), run_id, district_id=district_id)
-    everybody = snapshot(*(student(row["StudentID"]) for row in rows))
-    publish_night(engine, NIGHT, everybody, district_id=district_id, run_id=run_id, started_at=began)

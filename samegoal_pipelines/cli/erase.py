@@ -31,7 +31,7 @@ def erase_district(deployment: Deployment, district_id: str, yes: bool, as_json:
         f"recorded as done by {deployment.settings.operator}. Dagster's record of past runs still names the "
         "district, with counts but no student"
     )
-    _print(district_id, found, others, done if yes else None, as_json)
+    _print(district_id, asdict(found), others, done if yes else None, as_json)
 
 
 @district_command(params=[click.Argument(["student_number"]), YES], json=True)
@@ -60,22 +60,25 @@ def erase_student(
         erase.lift(deployment, district_id, student_number)
         click.echo(f"{district_id}: the marker is removed; the next night publishes the student again")
         return
-    found = erase.erase_student(deployment, district_id, student_number, student_id, dry_run=not yes)
+    rows, landed = erase.erase_student(deployment, district_id, student_number, student_id, dry_run=not yes)
+    facts = {"rows": rows, "files": landed.files, "landed_rows": landed.rows, "unreadable": landed.deleted}
     others = {
-        "rows of landed files": found.landed_rows,
-        "landed files rewritten": found.files,
-        "unreadable landed files deleted": found.unreadable,
+        "rows of landed files": landed.rows,
+        "landed files rewritten": landed.files,
+        "unreadable landed files deleted": landed.deleted,
     }
     done = "later nights drop the student. A held night can no longer be released: run it again"
-    _print(district_id, found, others, done if yes else None, as_json)
+    _print(district_id, facts, others, done if yes else None, as_json)
 
 
-def _print(district_id: str, found: Any, others: dict[str, int], done: str | None, as_json: bool) -> None:
+def _print(
+    district_id: str, facts: dict[str, Any], others: dict[str, int], done: str | None, as_json: bool
+) -> None:
     """Print what is or would be erased. `done`: what to know after the erasure."""
     if as_json:
-        print_json({"district_id": district_id, "erased": done is not None, **asdict(found)})
+        print_json({"district_id": district_id, "erased": done is not None, **facts})
     else:
-        rows = {f"rows of {name}": count for name, count in sorted(found.rows.items())}
+        rows = {f"rows of {name}": count for name, count in sorted(facts["rows"].items())}
         what = "erased" if done else "would be erased"
         print_table({what: name, "how many": count} for name, count in (rows | others).items())
     said = f"erased; {done}" if done else "nothing is erased yet; to erase all of this permanently, add --yes"

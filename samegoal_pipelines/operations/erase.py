@@ -50,17 +50,6 @@ class Holdings:
     partition: bool
 
 
-@dataclass(frozen=True)
-class StudentHoldings:
-    """What there is or was of a student: rows by table, and landed files and the rows in them."""
-
-    rows: dict[str, int]
-    files: int
-    landed_rows: int
-    unreadable: int
-    """Landed files that nobody can read any more. They are deleted."""
-
-
 def erase_district(deployment: Deployment, district_id: str, *, dry_run: bool = False) -> Holdings:
     """Remove everything that belongs to a district. A dry run only counts it.
 
@@ -101,8 +90,8 @@ def erase_student(
     student_id: int | None = None,
     *,
     dry_run: bool = False,
-) -> StudentHoldings:
-    """Erase the student. A dry run only counts what would be removed.
+) -> tuple[dict[str, int], Rewritten]:
+    """Erase the student, and return the rows by table, and the landed files. A dry run only counts them.
 
     Raises:
         StudentNotErasedError: no student has this number, or several have.
@@ -129,7 +118,7 @@ def erase_student(
         rewritten = _rewrite(deployment, instance, district_id, wanted, dry_run=dry_run)
         if not dry_run:
             erase.finish_student(warehouse, district_id, rewritten.files + rewritten.deleted)
-    return StudentHoldings(rows, rewritten.files, rewritten.rows, rewritten.deleted)
+    return rows, rewritten
 
 
 def lift(deployment: Deployment, district_id: str, number: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from samegoal_pipelines.defs.errors import RunFailedError
 from samegoal_pipelines.defs.housekeeping import prune_students
-from samegoal_pipelines.landing import Landing
+from samegoal_pipelines.landing import Landing, Rewritten
 from samegoal_pipelines.operations import erase
 from samegoal_pipelines.operations.erase import EraseRefusedError, StudentNotErasedError, erase_student
 from samegoal_pipelines.operations.runs import run_replay
@@ -144,11 +144,11 @@ def test_after_a_kill_the_same_command_erases_the_rest(published, deployment, mo
     monkeypatch.undo()
     assert left(deployment)
 
-    again = erase_student(deployment, "grand-bend", NUMBER)
+    _, again = erase_student(deployment, "grand-bend", NUMBER)
 
-    assert again.unreadable == 0
+    assert again.deleted == 0
     assert left(deployment) == set()
-    assert erase_student(deployment, "grand-bend", NUMBER).files == 0
+    assert erase_student(deployment, "grand-bend", NUMBER) == ({}, Rewritten(0, 0, 0))
     assert published.run(today=DAYS[1]).published
 
 
@@ -221,6 +221,6 @@ def test_two_commands_at_once_erase_one_after_the_other(published, deployment, m
         wait_until_a_session_waits_for_a_lock(deployment.warehouse)
         assert inside == [0]
         second_waits.set()
-        assert first.result().rows
-        assert (second.result().rows, second.result().files) == ({}, 0)
+        assert first.result()[0]
+        assert second.result() == ({}, Rewritten(0, 0, 0))
     assert left(deployment) == set()

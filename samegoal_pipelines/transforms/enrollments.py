@@ -37,8 +37,7 @@ from samegoal_pipelines.transforms.columns import (
 )
 from samegoal_pipelines.transforms.entities import included_entities
 
-# Positions of the two extra entries in front of the codes that `_withdrawal_codes` returns.
-NO_CODE, UNKNOWN_CODE = 0, 1
+UNKNOWN_CODE = 1  # position in the codes that `_withdrawal_codes` returns, after "no code"
 
 
 class FilteredEnrollments(NamedTuple):
@@ -242,7 +241,9 @@ def _school_years(years: Columns, row_years: np.ndarray) -> tuple[np.ndarray, np
     keys = ids(years["SchoolYearID"])
     listed = ~present(years["Unreadable"]) & (keys != MISSING)
     counts = listed & (current | flags(years["IsUpcomingYearForProvidedEntity"]))
-    return np.isin(row_years, keys[listed]), np.isin(row_years, keys[counts])
+    known = np.unique(keys[listed])
+    at = RowIndex(known, "SchoolYearID").find(row_years)
+    return at != NOWHERE, np.append(np.isin(known, keys[counts]), False)[at]
 
 
 def find_school_rows(schools: Columns, row_schools: np.ndarray, row_years: np.ndarray) -> np.ndarray:

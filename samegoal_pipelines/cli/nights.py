@@ -22,7 +22,7 @@ Outcome: TypeAlias = "Snapshot | DryRun | PipelineError"
 STATUSES = ("enrolled", "pre_enrolled", "graduated", "inactive")
 
 
-def _state(outcome: Outcome) -> str:
+def state_of(outcome: Outcome) -> str:
     """The night's state. For a dry run, the one that the night would have."""
     if isinstance(outcome, PipelineError):
         return "failed"
@@ -33,7 +33,7 @@ def _state(outcome: Outcome) -> str:
 
 def exit_status(outcomes: Iterable[Outcome]) -> int:
     """The exit status of several outcomes: failed outranks held."""
-    states = {*map(_state, outcomes)}
+    states = {*map(state_of, outcomes)}
     return FAILED if "failed" in states else HELD if "held" in states else DONE
 
 
@@ -81,7 +81,7 @@ def print_outcomes(
     rows: list[dict[str, Any]] = []
     changes: list[dict[str, Any]] = []
     for one in outcomes:
-        became = _state(one)
+        became = state_of(one)
         counts: Any = one
         if not isinstance(one, Snapshot | PipelineError):
             became, counts = f"would be {became}", one.counts
@@ -130,7 +130,7 @@ def outcome_facts(outcome: Outcome, *, students: bool = False) -> dict[str, Any]
         "district_id": outcome.district_id,
         "dry_run": True,
         "snapshot_date": outcome.night,
-        "state": _state(outcome),
+        "state": state_of(outcome),
         "reasons": list(outcome.reasons),
         "next_step": outcome.to_check,
         **asdict(outcome.counts),

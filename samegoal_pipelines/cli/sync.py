@@ -66,7 +66,7 @@ def sync(
     )
     if as_json:
         print_json([nights.outcome_facts(outcome, students=students) for outcome in outcomes])
-    elif any(not isinstance(outcome, PipelineError) and not outcome.failed for outcome in outcomes):
+    elif any(nights.state_of(outcome) != "failed" for outcome in outcomes):
         nights.print_outcomes(outcomes, deployment.registry.list(), students=students)
     return nights.exit_status(outcomes)
 

@@ -42,9 +42,6 @@ class DryRun:
     payload: SnapshotPayload = field(repr=False, compare=False)
     """All that it would publish, except carried-over students."""
 
-    failed = False
-    """As in `Snapshot`. A dry run that failed has no such record."""
-
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why the gate would hold it. Empty: it would be published."""

@@ -13,7 +13,7 @@ from samegoal_pipelines.qmlativ.errors import SourceUnavailableError
 from samegoal_pipelines.reporting.forecast import look_ahead
 from samegoal_pipelines.reporting.nightly_status import read_board
 from samegoal_pipelines_tests.cli.asking import Answered
-from samegoal_pipelines_tests.reporting.factories import NIGHT, at, attempt, land, put, register
+from samegoal_pipelines_tests.reporting.factories import NIGHT, attempt, land, put, register
 from samegoal_pipelines_tests.reporting.servers import SLACK, certificate, chat, web_server
 from samegoal_pipelines_tests.transforms.builders import enrollments, entry
 from samegoal_pipelines_tests.warehouse.factories import publish_night, snapshot, student
@@ -138,10 +138,7 @@ def will_end(deployment: Any, district_id: str, days: int) -> None:
     rows = [entry(n, "2026-08-12", last_day if n <= 90 else None, student=n) for n in range(1, 101)]
     land(deployment.landing, enrollments(rows, NIGHT), run_id, district_id=district_id)
     everybody = snapshot(*(student(row["StudentID"]) for row in rows))
-    began = at("07:00")
-    publish_night(
-        deployment.warehouse, NIGHT, everybody, district_id=district_id, run_id=run_id, started_at=began
-    )
+    publish_night(deployment.warehouse, NIGHT, everybody, district_id=district_id, run_id=run_id)
 
 
 def test_districts_that_will_be_held_are_told_the_soonest_first(deployment, run, monkeypatch):

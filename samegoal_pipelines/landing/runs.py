@@ -62,14 +62,8 @@ class RunLanding:
 
     def write(self, asset: str, tables: Mapping[str, pd.DataFrame]) -> None:
         """Land an asset's tables under this district, night and run."""
-        self.files.write(
-            tables,
-            district_id=self.district_id,
-            night=self.night,
-            run_id=self.run_id,
-            asset=asset,
-            landed_at=self.started_at,
-        )
+        where = LandedAsset(self.district_id, self.night, self.run_id, asset, self.started_at)
+        self.files.write(where, tables)
 
     def read(
         self, asset: str, night: date | None = None, run_id: str | None = None

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import MAXYEAR, UTC, date, datetime
 from glob import has_magic
 from hashlib import sha256
@@ -51,8 +51,8 @@ class LandedAsset:
     run_id: str
     asset: str
     landed_at: datetime
-    rows: dict[str, int]
-    sha256: dict[str, str]
+    rows: dict[str, int] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict)
     damaged: bool = False
 
     def identity(self, table: str) -> dict[str, str]:
@@ -99,35 +99,26 @@ class Landing(Storage):
     Every method raises a `LandingError` if the storage cannot be read or written.
     """
 
-    def write(
-        self,
-        tables: Mapping[str, pd.DataFrame],
-        *,
-        district_id: str,
-        night: date,
-        run_id: str,
-        asset: str,
-        landed_at: datetime,
-    ) -> None:
-        """Land one asset's frames with Arrow dtypes: a Parquet file per table, then the manifest."""
+    def write(self, landed: LandedAsset, tables: Mapping[str, pd.DataFrame]) -> None:
+        """Land an asset's frames with Arrow dtypes: a Parquet file per table, then the manifest."""
         rows = {name: len(frame) for name, frame in tables.items()}
-        landed = LandedAsset(district_id, night, run_id, asset, landed_at, rows, {})
         folder = self._folder(landed)
 
         def write_table(name: str) -> str:
-            facts = landed.identity(name) | {"landed_at": landed_at.isoformat(), "rows": rows[name]}
+            facts = landed.identity(name) | {"landed_at": landed.landed_at.isoformat(), "rows": rows[name]}
             content = _parquet(pa.Table.from_pandas(tables[name], preserve_index=False), facts)
             with self.files.open(f"{folder}/{name}.parquet", "wb") as file:
                 file.write(content)
             return sha256(content).hexdigest()
 
-        with self.errors(f"landing of {asset} for {district_id} on {night} failed: cannot write"):
+        what = f"{landed.asset} for {landed.district_id} on {landed.night}"
+        with self.errors(f"landing of {what} failed: cannot write"):
             self.make_folder(folder)
             # Arrow's writer and the wait for a disk or a bucket let other threads run.
             with ThreadPoolExecutor(_WRITERS, thread_name_prefix="landing") as threads:
-                landed.sha256.update(zip(tables, threads.map(write_table, tables), strict=True))
+                hashes = dict(zip(tables, threads.map(write_table, tables), strict=True))
             with self.files.open(f"{folder}/{MANIFEST}", "wb") as file:
-                file.write(_manifest(landed, landed.rows, landed.sha256))
+                file.write(_manifest(replace(landed, rows=rows, sha256=hashes)))
 
     def read(
         self, asset: str, *, district_id: str, night: date, run_id: str | None = None
@@ -156,8 +147,6 @@ class Landing(Storage):
         found = {}
         for name in only or landed.rows:
             table = self._open(landed, name).table
-            if len(table) != landed.rows[name]:
-                raise LandedFileError(landed, name, "is damaged")
             if other := _other_columns(table.schema, landed_types(landed.asset, name)):
                 raise LandedFileError(landed, name, f"is of another version: {other}")
             found[name] = table.to_pandas(types_mapper=pd.ArrowDtype)
@@ -324,8 +313,9 @@ class Landing(Storage):
             content = _parquet(after[name], facts)
             self._replace(f"{folder}/{name}.parquet", content)
             hashes[name] = sha256(content).hexdigest()
-        if (hashes, rows) != (landed.sha256, landed.rows):
-            self._replace(f"{folder}/{MANIFEST}", _manifest(landed, rows, hashes))
+        rewritten = replace(landed, rows=rows, sha256=hashes)
+        if rewritten != landed:
+            self._replace(f"{folder}/{MANIFEST}", _manifest(rewritten))
         for path in self.files.find(folder):
             if path.endswith(_NEW):  # of an interrupted call
                 self.files.rm_file(path)
@@ -406,9 +396,9 @@ class Landing(Storage):
         return f"{self._night(landed.district_id, landed.night)}/{landed.run_id}/{landed.asset}"
 
 
-def _manifest(landed: LandedAsset, rows: dict[str, int], hashes: dict[str, str]) -> bytes:
-    facts = {"asset": landed.asset, "landed_at": landed.landed_at.isoformat(), "rows": rows, "sha256": hashes}
-    return json.dumps(facts).encode()
+def _manifest(landed: LandedAsset) -> bytes:
+    facts = {"asset": landed.asset, "landed_at": landed.landed_at.isoformat()}
+    return json.dumps(facts | {"rows": landed.rows, "sha256": landed.sha256}).encode()
 
 
 def _parquet(table: pa.Table, facts: Mapping[str, Any]) -> bytes:
@@ -429,7 +419,7 @@ def _landed_asset(content: bytes, district_id: str, night: date, run_id: str, as
             raise ValueError
         rows, sha256 = dict(manifest["rows"]), dict(manifest["sha256"])
     except _BAD_JSON:
-        return LandedAsset(district_id, night, run_id, asset, _LONG_AGO, {}, {}, damaged=True)
+        return LandedAsset(district_id, night, run_id, asset, _LONG_AGO, damaged=True)
     return LandedAsset(district_id, night, run_id, asset, landed_at, rows, sha256)
 
 

@@ -56,10 +56,10 @@ class QmlativClient:
     """
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self.connection = connection
         self._transport = Transport(connection)
         self._credentials = ClientCredentials(connection, self._transport.exchange)
-        self._workers = Workers(connection.connections)
+        self.workers = Workers(connection.connections)
         self._lock = threading.Lock()
         self._asked: dict[str, Future[Answer]] = {}
 
@@ -72,7 +72,7 @@ class QmlativClient:
     def close(self) -> None:
         """End all requests and close all connections. The client cannot be used afterwards."""
         self.cancel()
-        self._workers.close()
+        self.workers.close()
         self._transport.close()
 
     def cancel(self) -> None:
@@ -87,12 +87,12 @@ class QmlativClient:
     def identity(self) -> Identity:
         """The district of these credentials, requested once."""
         metadata = self._ask_once(_METADATA, f"/Custom/{_METADATA}")
-        return _identity_in(metadata, self._connection.entity_id)
+        return _identity_in(metadata, self.connection.entity_id)
 
     @property
     def entity_id(self) -> int:
         """The entity to read as: the connection's, or the district's own."""
-        return self._connection.entity_id or self.identity().entity_id
+        return self.connection.entity_id or self.identity().entity_id
 
     def describe(self, wanted: QmlativObject) -> frozenset[str]:
         """Names of the readable fields of an object, requested once per path."""
@@ -131,11 +131,11 @@ class QmlativClient:
 
         Raises `AccessRefusedError` if a required field is not granted or in no row.
         """
-        return self._reader(wanted, school_year_id, only_rows).read(expected_rows, progress)
+        return ListingReader(self, wanted, school_year_id, only_rows).read(expected_rows, progress)
 
     def has_rows(self, wanted: QmlativObject, *, school_year_id: int | None = None) -> bool:
         """Whether an object has any row, by one call for one row with the fields that `read` requests."""
-        return self._reader(wanted, school_year_id).has_rows()
+        return ListingReader(self, wanted, school_year_id).has_rows()
 
     def grants(self, entities: Iterable[int]) -> dict[int, bool]:
         """Entity → whether the Integration Access may read as it. Qmlativ has no list of them."""
@@ -146,23 +146,6 @@ class QmlativClient:
         }
         return {entity: entity not in answers or _is_allowed(answers[entity]) for entity in wanted}
 
-    def _reader(
-        self,
-        wanted: QmlativObject,
-        school_year_id: int | None,
-        only_rows: SearchCondition | None = None,
-    ) -> ListingReader:
-        return ListingReader(
-            self._connection,
-            self._workers,
-            self._ask,
-            wanted,
-            self.granted(wanted),
-            self.entity_id,
-            school_year_id,
-            only_rows,
-        )
-
     def _ask_once(self, where: str, path: str) -> Any:
         """The JSON document at a path, from the first answer."""
         with self._lock:
@@ -172,27 +155,25 @@ class QmlativClient:
 
     def _call(self, where: str, path: str) -> Future[Answer]:
         """Send a GET on one of the client's connections."""
-        return self._workers.submit(lambda: self._ask(where, "GET", path))
+        return self.workers.submit(lambda: self.ask(where, "GET", path))
 
-    def _ask(self, where: str, method: str, path: str, **content: Any) -> Answer:
+    def ask(self, where: str, method: str, path: str, **content: Any) -> Answer:
         """Send one signed call, and repeat it with a new token if the token expired or was forgotten."""
 
-        def ask() -> Answer:
+        def send() -> Answer:
             signed = {"Authorization": f"Bearer {token.value}"}
-            return self._transport.exchange(
-                where, method, self._connection.base_url + path, signed, **content
-            )
+            return self._transport.exchange(where, method, self.connection.base_url + path, signed, **content)
 
         token = self._credentials.token()
-        answer = ask()
+        answer = send()
         # A fresh token may be one that the token server gave out before, and run out at once.
         if answer.says_expired or (token.accepted and answer.status == 401):
             token = self._credentials.token(refused=token)
-            answer = ask()
+            answer = send()
         if answer.status not in (401, 403):
             token.accepted = True
         if answer.status != 200:
-            raise _refusal(answer, where, self._connection.entity_id)
+            raise _refusal(answer, where, self.connection.entity_id)
         return answer
 
 

@@ -100,7 +100,12 @@ def checked_url(url: str, what: str = "API Base URL", *, allow_local: bool = Fal
     dots = {".", ".."} & set(parts.path.lower().replace("%2e", ".").split("/"))
     if not host or "@" in parts.netloc or dots or re.search(r"[?#\s\\\x00-\x1f\x7f]", url):
         raise malformed
-    if not allow_local and _is_local(host.rstrip(".").lower()):
+    host = host.rstrip(".").lower()
+    try:
+        local = host == "localhost" or host.endswith(".localhost") or not is_public(host)
+    except ValueError:
+        local = False  # a name, whose address is checked after connecting
+    if local and not allow_local:
         raise UnsafeUrlError(
             f"the {what} must be a public address; it leads to this machine or a private network",
             next_step=f"{CHECK_ADDRESS}; {FOR_A_SANDBOX}",
@@ -116,10 +121,3 @@ def is_public(address: str) -> bool:
         ip = nat64 or ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else ip)
     special = ip.is_multicast or ip.is_reserved or any(ip in network for network in _NOT_PUBLIC)
     return ip.is_global and not special
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return host == "localhost" or host.endswith(".localhost") or not is_public(host)
-    except ValueError:
-        return False  # a name, whose address is checked after connecting

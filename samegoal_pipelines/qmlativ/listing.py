@@ -1,18 +1,18 @@
 """Read all of one object for one school year: walk and merge the pages, and read again if they do not fit."""
 
+from __future__ import annotations
+
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
 import pyarrow as pa
 
 from samegoal_pipelines.errors import REPORT, Kind
-from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.decode import Page, PageDecoder
 from samegoal_pipelines.qmlativ.errors import (
     AccessRefusedError,
@@ -30,9 +30,10 @@ from samegoal_pipelines.qmlativ.merging import (
     same_rows,
 )
 from samegoal_pipelines.qmlativ.paging import Listing, PageRef, PageWalk
-from samegoal_pipelines.qmlativ.transport import Answer
-from samegoal_pipelines.qmlativ.workers import Workers
 from samegoal_pipelines.tables.declaration import UNREADABLE, Column, QmlativObject
+
+if TYPE_CHECKING:
+    from samegoal_pipelines.qmlativ.client import QmlativClient
 
 _FIRST = (
     *("SchoolYear", "Entity"),  # others wait for these
@@ -64,27 +65,25 @@ def count_rows(table: pa.Table) -> dict[str, int]:
     return {"Rows": table.num_rows, "Unreadable": table.num_rows - table[UNREADABLE.name].null_count}
 
 
-@dataclass
 class ListingReader:
-    """Reads one listing. `workers` run `ask` on the client's connections."""
+    """Reads one listing on the client's connections."""
 
-    connection: Connection
-    workers: Workers
-    ask: Callable[..., Answer]
-    wanted: QmlativObject
-    asked: Sequence[Column]
-    entity_id: int
-    year: int | None
-    only_rows: SearchCondition | None = None
-
-    def __post_init__(self) -> None:
-        label = self.wanted.listing(self.year, in_part=self.only_rows is not None)
-        self._listing = Listing(f"/Custom/{self.entity_id}/{self.wanted.path}", label)
-        first = (*_FIRST, self.wanted.name)
-        self._priority = 1 + first.index(self.wanted.name)
-        self._decoder = PageDecoder(self.asked)
-        self._query = _query(self.asked, self.year)
-        self._search = _search(self.wanted, self.only_rows)
+    def __init__(
+        self,
+        client: QmlativClient,
+        wanted: QmlativObject,
+        year: int | None,
+        only_rows: SearchCondition | None = None,
+    ) -> None:
+        self._client, self._connection = client, client.connection
+        self._wanted, self._year, self._only_rows = wanted, year, only_rows
+        self._fields = client.granted(wanted)
+        label = wanted.listing(year, in_part=only_rows is not None)
+        self._listing = Listing(f"/Custom/{client.entity_id}/{wanted.path}", label)
+        self._priority = 1 + (*_FIRST, wanted.name).index(wanted.name)
+        self._decoder = PageDecoder(self._fields)
+        self._query = _query(self._fields, year)
+        self._search = _search(wanted, only_rows)
         self._lock = threading.Lock()  # several threads load pages
         self._pages = self._retries = self._bytes = self._short = 0
         self._absent: frozenset[str] = frozenset()
@@ -118,12 +117,12 @@ class ListingReader:
     def _once(self, expected_rows: int, progress: Progress | None) -> tuple[MergedPages, bool]:
         """The rows of one walk, and whether it is certain that no row was lost between two pages."""
         self._bytes = 0
-        walk = PageWalk(self._listing, self._load, self.connection, expected_rows)
+        walk = PageWalk(self._listing, self._load, self._connection, expected_rows)
         tables: list[pa.Table] = []
         absent: list[frozenset[str]] = []
         seen: dict[tuple[int | None, int | None], int] = {}  # first and last key → the page
         for number, page in enumerate(walk, start=1):
-            keys = page.table[self.wanted.key]
+            keys = page.table[self._wanted.key]
             ends = (keys[0].as_py(), keys[-1].as_py()) if len(keys) else (None, None)
             if ends[0] != ends[1] and (earlier := seen.setdefault(ends, number)) != number:
                 raise MalformedAnswerError(
@@ -138,12 +137,12 @@ class ListingReader:
                 progress(page.table.num_rows)
         self._short = walk.short
         self._absent = frozenset.intersection(*absent) if absent else frozenset()
-        for asked in self.asked:
+        for asked in self._fields:
             if asked.name in self._absent and not asked.optional:
                 raise AccessRefusedError(
                     f"the field {asked.name} is missing from every row", self._listing.label
                 )
-        merged = merge_pages(tables, self.wanted.key, keep_repeats=self.wanted.keep_repeats)
+        merged = merge_pages(tables, self._wanted.key, keep_repeats=self._wanted.keep_repeats)
         return merged, self._gaps_checked(tables, merged.in_order)
 
     def _gaps_checked(self, tables: Sequence[pa.Table], in_order: bool) -> bool:
@@ -155,9 +154,10 @@ class ListingReader:
             return True
         if not (in_order and self._can_ask_for_keys):
             return False
-        gaps = gaps_between(tables, self.wanted.key)
+        gaps = gaps_between(tables, self._wanted.key)
         asked = [
-            self.workers.submit(partial(self._keys_found, each)) for each in questions(gaps, self.wanted.key)
+            self._client.workers.submit(partial(self._keys_found, each))
+            for each in questions(gaps, self._wanted.key)
         ]
         try:
             found = [key for each in asked for key in each.result()]
@@ -171,17 +171,17 @@ class ListingReader:
     def _keys_found(self, conditions: Sequence[dict[str, Any]]) -> list[int | None]:
         """The keys of this listing's rows that meet the conditions. Runs on a connection."""
         where = f"{self._listing.label}, check between pages"
-        key = self.wanted.fields[0]
-        answer = self.ask(
+        key = self._wanted.fields[0]
+        answer = self._client.ask(
             where,
             "POST",
-            f"{self._listing.path}/1/{self.connection.page_size}?{_query([key], self.year)}",
-            json=_search(self.wanted, self.only_rows, conditions),
+            f"{self._listing.path}/1/{self._connection.page_size}?{_query([key], self._year)}",
+            json=_search(self._wanted, self._only_rows, conditions),
         )
         return list(PageDecoder([key]).decode(answer.body, where).table[key.name].to_pylist())
 
     def _load(self, ref: PageRef, glance: Callable[[bytes], None]) -> Future[Page]:
-        return self.workers.submit(
+        return self._client.workers.submit(
             partial(self._body, ref, glance),
             partial(self._decoder.decode, where=self._listing.where(ref.number)),
             priority=self._priority,
@@ -191,13 +191,13 @@ class ListingReader:
         """Load one page. Runs on a connection."""
         where = self._listing.where(ref.number)
         path = f"{self._listing.path}/{ref.number}/{ref.size}?{self._query}"
-        answer = self.ask(where, "POST", path, json=self._search)
+        answer = self._client.ask(where, "POST", path, json=self._search)
         with self._lock:
             self._retries += answer.retries
             self._bytes += len(answer.body)
-            if self._bytes > self.connection.max_bytes:
+            if self._bytes > self._connection.max_bytes:
                 raise MalformedAnswerError(
-                    f"the pages so far are larger than {self.connection.max_bytes // 2**20:,} MB, more than "
+                    f"the pages so far are larger than {self._connection.max_bytes // 2**20:,} MB, more than "
                     "any district has: nothing of this object was kept",
                     where,
                 )
@@ -208,15 +208,15 @@ class ListingReader:
         """The table with all declared columns, and its account."""
         rows = merged.table.num_rows
         columns = {
-            each.name: merged.table[each.name] if each in self.asked else pa.nulls(rows, each.arrow_type)
-            for each in self.wanted.fields
+            each.name: merged.table[each.name] if each in self._fields else pa.nulls(rows, each.arrow_type)
+            for each in self._wanted.fields
         }
-        asked = [each.name for each in self.asked]
+        asked = [each.name for each in self._fields]
         account: dict[str, Any] = {
             "Path": self._listing.path,
             "Fields": asked,
             "Missing": sorted({*columns} - {*asked} | self._absent),
-            "SchoolYearIDs": [] if self.year is None else [self.year],
+            "SchoolYearIDs": [] if self._year is None else [self._year],
             "YearsNotRead": [],
             "Arrived": {self._listing.label: rows},
             **count_rows(merged.table),

@@ -151,8 +151,6 @@ class Transport:
                     answer = Answer(response.status, _body(response, where), content_type)
                 if exchange.is_cut:  # an answer that ended early may look complete
                     raise OSError
-            except QmlativError:
-                raise
             except (HTTPError, zlib.error, OSError, ValueError) as error:
                 raise self._meaning(error, exchange, where) from None
         if answer.status in _PASSING or (answer.status >= 500 and answer.status not in _LASTING):

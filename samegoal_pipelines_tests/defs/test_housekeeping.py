@@ -14,7 +14,7 @@ import pytest
 
 from samegoal_pipelines.defs import housekeeping
 from samegoal_pipelines.defs.housekeeping import prune_district
-from samegoal_pipelines.landing import LandingError
+from samegoal_pipelines.landing import LandedAsset, LandingError
 from samegoal_pipelines.landing.store import REPORTS
 from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines_tests.pipeline import failure
@@ -47,14 +47,9 @@ def today(moment, district) -> date:
 
 def land(deployment, district_id: str, *nights: date) -> None:
     for night in nights:
-        deployment.landing.write(
-            {"School": frame_of({"SchoolID": pa.array([1])})},
-            district_id=district_id,
-            night=night,
-            run_id="a-run",
-            asset="raw_enrollments",
-            landed_at=datetime.combine(night, time(9), UTC),
-        )
+        landed_at = datetime.combine(night, time(9), UTC)
+        landed = LandedAsset(district_id, night, "a-run", "raw_enrollments", landed_at)
+        deployment.landing.write(landed, {"School": frame_of({"SchoolID": pa.array([1])})})
 
 
 def back(day: date, *days: int) -> list[date]:

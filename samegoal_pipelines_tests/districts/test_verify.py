@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.registry import District, Registry
 from samegoal_pipelines.districts.verify import Step, Verification, landed_rows, verify
-from samegoal_pipelines.landing import Landing, LandingError
+from samegoal_pipelines.landing import LandedAsset, Landing, LandingError
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer, serve
 from samegoal_pipelines.sandbox.objects import OPTIONAL_FIELDS
 from samegoal_pipelines_tests.landing.forging import with_declared_columns
@@ -233,14 +233,8 @@ def landing_with(folder: Path, night: date, **arrived: dict[str, int]) -> Landin
     landing = Landing(str(folder))
     for asset, listings in arrived.items():
         reads = with_declared_columns(asset, "Reads", {"Object": ["all"], "Arrived": [json.dumps(listings)]})
-        landing.write(
-            {"Reads": reads},
-            district_id="grand-bend",
-            night=night,
-            run_id="run",
-            asset=asset,
-            landed_at=datetime(2026, 10, 1, tzinfo=UTC),
-        )
+        landed_at = datetime(2026, 10, 1, tzinfo=UTC)
+        landing.write(LandedAsset("grand-bend", night, "run", asset, landed_at), {"Reads": reads})
     return landing
 
 

@@ -138,16 +138,3 @@ def test_an_s3_without_credentials_says_which_to_give(bucket, monkeypatch, tmp_p
         with pytest.raises(LandingError, match=r": no AWS credentials: set AWS_ACCESS_KEY_ID and") as caught:
             attempt(Landing(bucket))
         assert not caught.value.transient
-
-
-def test_an_s3_that_refuses_is_said_and_is_not_tried_again(bucket, monkeypatch):
-    landing = Landing(bucket)
-
-    def refuse(*_, **__):
-        raise PermissionError("Access Denied")
-
-    monkeypatch.setattr(landing.files, "open", refuse)
-    refused = r"cannot write [(]storage at .*: PermissionError[)]; check"
-    with pytest.raises(LandingError, match=refused) as caught:
-        land(landing)
-    assert not caught.value.transient

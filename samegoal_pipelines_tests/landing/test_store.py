@@ -11,8 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from samegoal_pipelines.landing import Landing, LandingError
-from samegoal_pipelines.landing.store import LandedFileError
+from samegoal_pipelines.landing import LandedAsset, LandedFileError, Landing, LandingError
 from samegoal_pipelines_tests.landing.forging import replace_file
 
 NIGHT = date(2026, 10, 12)
@@ -30,7 +29,7 @@ def frame(**columns: list) -> pd.DataFrame:
 
 def land(landing: Landing, tables, **where) -> None:
     known = {"district_id": "alpha", "night": NIGHT, "run_id": "run-1", "asset": "schools"}
-    landing.write(tables, **known | {"landed_at": EARLY} | where)
+    landing.write(LandedAsset(**known | {"landed_at": EARLY} | where), tables)
 
 
 def schools(landing: Landing, **where) -> list[int]:

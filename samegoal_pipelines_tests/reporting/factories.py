@@ -9,7 +9,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from samegoal_pipelines.errors import PipelineError
-from samegoal_pipelines.landing import Landing
+from samegoal_pipelines.landing import LandedAsset, Landing
 from samegoal_pipelines.postgres.errors import WarehouseUnavailableError
 from samegoal_pipelines.qmlativ.errors import InvalidCredentialsError
 from samegoal_pipelines.tables.warehouse import district_credentials, districts, snapshots
@@ -99,4 +99,4 @@ def put(
 def land(landing: Landing, raw: Mapping[str, pd.DataFrame], run_id: str, **where: Any) -> None:
     """Land raw enrollments, by default of grand-bend's NIGHT."""
     usual: dict[str, Any] = {"district_id": "grand-bend", "night": NIGHT, "landed_at": at("07:00")}
-    landing.write(raw, asset="raw_enrollments", run_id=run_id, **usual | where)
+    landing.write(LandedAsset(asset="raw_enrollments", run_id=run_id, **usual | where), raw)

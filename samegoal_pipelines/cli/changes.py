@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -128,9 +128,12 @@ def forecast(deployment: Deployment, district_id: str, days: int, by_student: bo
 
     Also names the first night that will be held because of these changes.
     """
-    from samegoal_pipelines.operations.forecast import forecast_district
+    from samegoal_pipelines.reporting.forecast import forecast_district
+    from samegoal_pipelines.reporting.nightly_status import read_districts
 
-    found = forecast_district(deployment, district_id, days)
+    deployment.registry.get(district_id)
+    one = read_districts(deployment.warehouse, datetime.now(UTC), [district_id])[district_id]
+    found = forecast_district(deployment.warehouse, deployment.landing, one, days)
     if as_json:
         facts = asdict(found)
         if not by_student:

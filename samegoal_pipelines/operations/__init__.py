@@ -1,1 +1,1 @@
-"""Use cases that the terminal and the UI share: run, replay, release, explain, forecast, erase."""
+"""Use cases that the terminal and the UI share: run, replay, release, explain, erase."""

@@ -1,17 +1,18 @@
 """Forecast the next days if nobody edits Qmlativ: status changes, and nights that the gate will hold.
 
-The forecast uses the landed rows of each district's published night. A district whose files are gone is named
-and excluded. Students are counted, never listed.
+The forecast uses the landed rows of each district's published night.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
+from samegoal_pipelines.errors import SYNC, PipelineError
 from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.printable import counted, some
 from samegoal_pipelines.reporting.nightly_status import Board, DistrictNight
@@ -102,7 +103,7 @@ def look_ahead(engine: sa.Engine, landing: Landing, board: Board) -> Ahead:
             if unreachable:
                 raise LandingError("the landing cannot be reached", transient=True)
             # From the published night on: what has flipped since then is for the next night.
-            flips = flips_of(landing, one.current, last)
+            flips = _flips(landing, one.current, last)
             limits = Limits(**one.gate_limits)
         except (LandingError, OSError, KeyError, ValueError) as error:
             unreachable = isinstance(error, LandingError) and error.transient
@@ -113,40 +114,98 @@ def look_ahead(engine: sa.Engine, landing: Landing, board: Board) -> Ahead:
         if any(flip.new_status in (None, "INACTIVE") for flip in flips):  # else nobody is dropped
             # A night that failed or is late brings nothing more unless somebody acts.
             first = one.night + timedelta(days=one.state not in ("pending", "held"))
-            statuses = {
-                row["student_id"]: row["status"] for row in published_rows(engine, one.current, flips)
-            }
+            published = _published(engine, one.current, flips)
+            statuses = {student: row["status"] for student, row in published.items()}
             hold = first_hold(one, limits, statuses, flips, first, last)
             if hold is not None and (one.state, one.night) != ("held", hold.night):  # that one is listed
                 holds.append(hold)
     holds.sort(key=lambda hold: (hold.night, hold.district_id))
-    return Ahead(DAYS, tuple(holds), in_order(counts), looked_at, tuple(excluded))
+    return Ahead(DAYS, tuple(holds), _in_order(counts), looked_at, tuple(excluded))
 
 
-def in_order(counts: Counter[tuple[date, str | None, str | None]]) -> tuple[FlipCount, ...]:
+class NothingToForecastError(PipelineError):
+    """There is no published night, or its landed rows are gone."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """One district's forecast of the `days` days after its date, or after the published night if later."""
+
+    district_id: str
+    night: date
+    """The published night whose rows are used."""
+    until: date
+    days: int
+    flips: tuple[FlipCount, ...]
+    overdue: int
+    """Changes up to today, which the next snapshot will publish."""
+    held_from: HoldAhead | None
+    students: tuple[dict[str, Any], ...]
+    """The changes one by one: a `Flip` with the student number."""
+
+
+def forecast_district(engine: sa.Engine, landing: Landing, one: DistrictNight, days: int) -> Forecast:
+    """Forecast one district, from `read_districts`.
+
+    Raises:
+        NothingToForecastError: nothing is published, or its landed rows are gone.
+    """
+    if one.current is None:
+        raise NothingToForecastError(
+            "no night is published yet", district_id=one.district_id, next_step=f"next: {SYNC}"
+        )
+    night = one.current.snapshot_date
+    today = max(night, one.night)
+    until = today + timedelta(days=days)
+    try:
+        flips = _flips(landing, one.current, until)
+    except LandingError:
+        raise NothingToForecastError(
+            f"the landed rows of {night} are gone or damaged",
+            district_id=one.district_id,
+            next_step=f"land new ones: {SYNC}",
+        ) from None
+    published = _published(engine, one.current, flips)
+    statuses = {student: row["status"] for student, row in published.items()}
+    numbers = {student: row["student_number"] for student, row in published.items()}
+    first = max(today, night + timedelta(days=1))
+    to_come = [flip for flip in flips if flip.day > today]
+    return Forecast(
+        district_id=one.district_id,
+        night=night,
+        until=until,
+        days=days,
+        flips=_in_order(Counter(flip[1:] for flip in to_come)),
+        overdue=len(flips) - len(to_come),
+        held_from=first_hold(one, Limits(**one.gate_limits), statuses, flips, first, until),
+        students=tuple(flip._asdict() | {"student_number": numbers.get(flip.student_id)} for flip in to_come),
+    )
+
+
+def _in_order(counts: Counter[tuple[date, str | None, str | None]]) -> tuple[FlipCount, ...]:
     """The number of students by day, old and new status."""
     changes = sorted(counts, key=lambda change: [*map(str, change)])
     return tuple(FlipCount(*change, counts[change]) for change in changes)
 
 
-def flips_of(landing: Landing, published: Snapshot, until: date) -> list[Flip]:
+def _flips(landing: Landing, published: Snapshot, until: date) -> list[Flip]:
     """`forecast_statuses` of a published snapshot's landed rows."""
     district_id, night = published.district_id, published.snapshot_date
     raw = landing.read("raw_enrollments", district_id=district_id, night=night, run_id=published.landed_by)
     return forecast_statuses(raw, night, (until - night).days)
 
 
-def published_rows(engine: sa.Engine, current: Snapshot, flips: Iterable[Flip]) -> Sequence[sa.RowMapping]:
-    """student_id, student_number and status of these students, as published."""
-    rows = STATUS.table.c
+def _published(engine: sa.Engine, current: Snapshot, flips: Iterable[Flip]) -> dict[int, sa.RowMapping]:
+    """Number and status of these students, as published."""
+    c = STATUS.table.c
     students = sorted({flip.student_id for flip in flips})
-    query = sa.select(rows.student_id, rows.student_number, rows.status).where(
-        rows.district_id == current.district_id,
-        rows.student_id == sa.any_(sa.literal(students, sa.ARRAY(sa.BigInteger))),
+    query = sa.select(c.student_id, c.student_number, c.status).where(
+        c.district_id == current.district_id,
+        c.student_id == sa.any_(sa.literal(students, sa.ARRAY(sa.BigInteger))),
         valid_on(current.snapshot_date),
     )
     with as_operator(engine, "looking up the published statuses") as connection:
-        return connection.execute(query).mappings().all()
+        return {row["student_id"]: row for row in connection.execute(query).mappings()}
 
 
 def first_hold(

@@ -28,11 +28,8 @@ YEAR_END_ENROLLMENTS = 20
 SETTLED_AFTER = timedelta(days=30)
 GONE = "no longer in Qmlativ"
 
-# What the snapshot takes from the deciding enrollment: column → its name for people.
-_PUBLISHED = {"school_id": "school", "entity_id": "entity", "withdrawal_code": "withdrawal code"}
-
-# What should not change any more long after an enrollment ended → its name for people.
-_SETTLED = {
+# The columns in which two enrollments are compared → their names for people.
+_COMPARED = {
     "first_day": "first day",
     "last_day": "last day",
     "withdrawal_code": "withdrawal code",
@@ -154,7 +151,7 @@ def _ties(counted: pd.DataFrame, statuses: pd.DataFrame, today: date) -> pd.Data
     deciding = ranked[ranked["enrollment_id"].isin(statuses["enrollment_id"])]
     rows = ranked.merge(deciding, on=["student_id", *order.add_prefix("by_")], suffixes=("", "_deciding"))
     rows = rows[rows["enrollment_id"] != rows["enrollment_id_deciding"]]
-    differing = _differing(rows, "_deciding", _PUBLISHED)
+    differing = _differing(rows, "_deciding")
     detail = (
         _period(rows)
         + "; enrollment "
@@ -223,7 +220,7 @@ def _the_past_moved(before: pd.DataFrame, now: pd.DataFrame, today: date) -> pd.
     settled = settled[~settled["reason"].isin([*UNCERTAIN, "entity_not_included"])]
     reliable = now[~now["reason"].isin(UNCERTAIN)].dropna(subset="enrollment_id")
     rows = settled.merge(
-        reliable[["enrollment_id", *_SETTLED]],
+        reliable[["enrollment_id", *_COMPARED]],
         on="enrollment_id",
         how="left",
         suffixes=("", "_now"),
@@ -235,7 +232,7 @@ def _the_past_moved(before: pd.DataFrame, now: pd.DataFrame, today: date) -> pd.
         & rows["school_year_id"].isin(now["school_year_id"])
     )
     there = rows["enrollment_id"].isin(reliable["enrollment_id"])
-    changed = _differing(rows, "_now", _SETTLED).where(there, "").where(~gone, GONE)
+    changed = _differing(rows, "_now").where(there, "").where(~gone, GONE)
     rows, changed = rows[changed != ""], changed[changed != ""]
     detail = "was " + _period(rows) + "; changed since the last published night: " + changed
     return _listed(problems.THE_PAST_MOVED, rows, detail)
@@ -257,10 +254,10 @@ def _looked_up(keys: pd.Series, table: pd.DataFrame, key: str, field: str) -> pd
     return keys.to_frame(key).merge(rows, on=key, how="left")[field].set_axis(keys.index)
 
 
-def _differing(rows: pd.DataFrame, other: str, columns: Mapping[str, str]) -> pd.Series:
+def _differing(rows: pd.DataFrame, other: str) -> pd.Series:
     """The names of the columns that differ from those with the suffix `other`. Null equals null only."""
     names = pd.Series("", rows.index, _TEXT)
-    for column, name in columns.items():
+    for column, name in _COMPARED.items():
         one, two = rows[column], rows[column + other]
         differs = (one != two).fillna(one.isna() != two.isna())
         if differs.any():

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from samegoal_pipelines.districts.registry import District
+from samegoal_pipelines.reporting import nightly_status
 from samegoal_pipelines_tests.mass_changes import enrolled
+from samegoal_pipelines_tests.pipeline import TODAY
 
 STAYS = {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"}
 ENDS = {"EntryWithdrawalID": 2, "StudentID": 12, "StartDate": "2026-08-12", "EndDate": "2026-10-14"}
@@ -16,13 +17,13 @@ BEGINS = {"EntryWithdrawalID": 3, "StudentID": 13, "StartDate": "2026-10-19"}
 
 
 @pytest.fixture(autouse=True)
-def the_date_of_every_district(monkeypatch: pytest.MonkeyPatch) -> Callable[[date], None]:
-    """The day of the night that is published, unless a test sets another."""
+def is_now(monkeypatch: pytest.MonkeyPatch) -> Callable[[date], None]:
+    """Set every district's date. It is the day of the usual night, unless a test sets another."""
 
     def is_now(today: date) -> None:
-        monkeypatch.setattr(District, "local_date", lambda *_: today)
+        monkeypatch.setattr(nightly_status, "night_since", lambda *_, **__: today)
 
-    is_now(date.min)
+    is_now(TODAY)
     return is_now
 
 
@@ -40,10 +41,10 @@ def test_flips_are_counted_by_day_and_students_are_listed_on_request(good_night,
     assert student == {"student_id": 12, "student_number": "000012", **told}
 
 
-def test_days_to_come_begin_today_however_old_the_night_is(good_night, ask, the_date_of_every_district):
+def test_days_to_come_begin_today_however_old_the_night_is(good_night, ask, is_now):
     later = {"EntryWithdrawalID": 4, "StudentID": 14, "StartDate": "2026-08-12", "EndDate": "2026-12-01"}
     good_night([STAYS, ENDS, BEGINS, later])
-    the_date_of_every_district(date(2026, 11, 26))
+    is_now(date(2026, 11, 26))
 
     result = ask("forecast", "grand-bend")
     assert "2 statuses have changed since 2026-10-12, the last published night" in result.stdout
@@ -55,9 +56,9 @@ def test_days_to_come_begin_today_however_old_the_night_is(good_night, ask, the_
     assert (said["overdue"], said["flips"]) == (2, [])
 
 
-def test_a_hold_that_is_overdue_is_foretold_for_the_next_night(good_night, ask, the_date_of_every_district):
+def test_a_hold_that_is_overdue_is_foretold_for_the_next_night(good_night, ask, is_now):
     good_night(enrolled(60, EndDate="2026-10-20"))
-    the_date_of_every_district(date(2026, 11, 26))
+    is_now(date(2026, 11, 26))
     assert "the night 2026-11-26 will be held: 60 of 60" in ask("forecast", "grand-bend").stdout
 
 
@@ -72,7 +73,7 @@ def test_without_a_published_night_or_its_landed_rows_it_says_what_to_do(pipelin
     assert "the landed rows of 2026-10-12 are gone or damaged" in ask("forecast", "grand-bend").refusal
 
 
-def test_a_night_that_will_be_held_is_told(pipeline, district, ask):
+def test_a_night_that_will_be_held_is_told(pipeline, district, ask, is_now):
     """The year ends for 40 of 60, and 20 graduate; nobody has entered the next year yet."""
     last_day = date(2026, 5, 28)
     entries = enrolled(60, StartDate="2025-08-13", EndDate=last_day.isoformat())
@@ -80,6 +81,7 @@ def test_a_night_that_will_be_held_is_told(pipeline, district, ask):
         senior["WithdrawalCode"] = "01"
     pipeline.add(district(entries, today=last_day))
     assert pipeline.run(today=date(2026, 5, 27)).published
+    is_now(date(2026, 5, 27))
 
     result = ask("forecast", "grand-bend")
     reason = (

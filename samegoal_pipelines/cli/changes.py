@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from samegoal_pipelines.warehouse.changes import NightChanges
 
 NIGHTS = 14
-KINDS = ("added", "status", "demographics", "parents", "removed")
 
 
 @district_command(json=True)
@@ -72,13 +71,14 @@ def _with_students(deployment: Deployment, district_id: str, night: NightChanges
 
 def _print(district_id: str, nights: Sequence[NightChanges]) -> None:
     from samegoal_pipelines.cli.nights import student_cells
+    from samegoal_pipelines.tables.warehouse import CHANGES
 
     print_table(
         {
             "night": night.snapshot_date,
             "state": night.state,
             "students": night.students if night.state == "published" else None,
-            **{kind: night.counts.get(kind) for kind in KINDS},
+            **{kind: night.counts.get(kind) for kind in CHANGES},
         }
         for night in nights
     )

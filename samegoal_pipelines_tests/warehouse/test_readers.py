@@ -4,7 +4,6 @@ import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
-from typing import NamedTuple
 
 import pytest
 import sqlalchemy as sa
@@ -27,73 +26,60 @@ MARKS = {
 """Where in each view's rows a publication has left its mark."""
 
 
-class Seen(NamedTuple):
-    """What one look at one view showed: nights and marks, of which there must be one, and the students."""
-
-    nights: frozenset[tuple[date, str]]
-    students: frozenset[int]
+Night = tuple[date, str]
+"""A night, and the mark of what was published for it."""
+Seen = dict[str, tuple[set[Night], set[int]]]
+"""What one look at each view showed: nights, of which there must be one, and the students."""
 
 
 class Nights:
-    """What is published, noted before it is: mark → students, students with parents; nights and marks."""
+    """What is published, noted before it is: the nights, and their students, with parents or not."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
-        self.students: dict[str, tuple[frozenset[int], frozenset[int]]] = {}
-        self.published: set[tuple[date, str]] = set()
+        self.students: dict[Night, tuple[set[int], set[int]]] = {}
 
     def publish(self, night: int, content: SnapshotPayload) -> None:
-        mark = content.status["building"].iloc[0]
-        ids = frozenset(content.status["student_id"]), frozenset(content.parents["student_id"])
-        self.students[mark] = ids
-        self.published.add((NIGHT + timedelta(days=night), mark))
+        marked = NIGHT + timedelta(days=night), content.status["building"].iloc[0]
+        self.students[marked] = {*content.status["student_id"]}, {*content.parents["student_id"]}
         publish_night(self.engine, night, content)
 
-    def check(self, seen: dict[str, Seen]) -> tuple[date, str]:
+    def check(self, seen: Seen) -> Night:
         """The one night that these looks have in common."""
-        (night,) = {night for look in seen.values() for night in look.nights}
-        assert night in self.published
-        everybody, with_parents = self.students[night[1]]
-        for view, look in seen.items():
-            assert look.students == (with_parents if view == "parent_demographics" else everybody), view
+        (night,) = {night for nights, _ in seen.values() for night in nights}
+        everybody, with_parents = self.students[night]
+        for view, (_, students) in seen.items():
+            assert students == (with_parents if view == "parent_demographics" else everybody), view
         return night
 
 
 def marked(number: int) -> SnapshotPayload:
     """Students who come and go, with the number in every row."""
-    draw = random.Random(number)
-    return snapshot(
-        *(
-            student(n, building=f"mark {number}", parents={n: {"last_name": f"mark {number}"}})
-            for n in range(1, 31)
-            if n == 1 or draw.random() < 0.7
-        )
-    )
+    draw, mark = random.Random(number), f"mark {number}"
+    come = [n for n in range(1, 31) if n == 1 or draw.random() < 0.7]
+    return snapshot(*(student(n, building=mark, parents={n: {"last_name": mark}}) for n in come))
 
 
-def look(connection: sa.Connection, *views: str) -> dict[str, Seen]:
+def look(connection: sa.Connection, *views: str) -> Seen:
     """One look at these views, in one statement."""
     parts = (
         f"select '{view}' as view, snapshot_date, {MARKS[view]} as mark, student_id from samegoal.{view}"
         for view in views
     )
-    found = connection.execute(sa.text(" union all ".join(parts))).all()
-    return {
-        view: Seen(
-            frozenset((row[1], row[2]) for row in found if row[0] == view),
-            frozenset(row[3] for row in found if row[0] == view),
-        )
-        for view in views
-    }
+    found: Seen = {view: (set(), set()) for view in views}
+    for view, night, mark, student_id in connection.execute(sa.text(" union all ".join(parts))):
+        found[view][0].add((night, mark))
+        found[view][1].add(student_id)
+    return found
 
 
-def transaction_by_transaction(reader: sa.Engine, nights: Nights) -> set[tuple[date, str]]:
+def transaction_by_transaction(reader: sa.Engine, nights: Nights) -> set[Night]:
     with reader.begin() as connection:
         connection.execute(sa.text("set local samegoal.district_id = 'grand-bend'"))
         return {nights.check({view: look(connection, view)[view] for view in MARKS})}
 
 
-def statement_by_statement(reader: sa.Engine, nights: Nights) -> set[tuple[date, str]]:
+def statement_by_statement(reader: sa.Engine, nights: Nights) -> set[Night]:
     """Each statement may see a later night than the one before."""
     with reader.connect().execution_options(isolation_level="READ COMMITTED") as connection:
         connection.execute(sa.text("set local samegoal.district_id = 'grand-bend'"))
@@ -110,7 +96,7 @@ def test_sixty_publishes_are_seen_one_at_a_time(warehouse):
     nights.publish(0, marked(0))
     done = threading.Event()
 
-    def poll(way: object) -> set[tuple[date, str]]:
+    def poll(way: object) -> set[Night]:
         seen = set()
         while not done.is_set():
             seen |= way(reader, nights)  # type: ignore[operator]

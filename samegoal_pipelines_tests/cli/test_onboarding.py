@@ -108,7 +108,9 @@ def test_a_night_is_published_although_the_contact_cannot_be_told(follow, mailbo
     (told,) = run("report", "--no-forecast", "--json").ok.json["districts"]
     assert told["state"] == "published"
     assert told["confirmation_problem"] == "mailto: the server refused the message (SMTP 550)"
-    assert "confirm grand-bend" in in_words(run("report", "--no-forecast"))
+    remark = in_words(run("report", "--no-forecast"))
+    assert "the contact was not told that setup is complete: mailto: the server refused" in remark
+    assert remark.endswith("to do: samegoal-pipelines districts confirm grand-bend")
     mailbox.refuse = None
     assert run("sync", "grand-bend").ok
     assert run("sync", "grand-bend").ok

@@ -15,7 +15,6 @@ from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.districts.registry import Registry
 from samegoal_pipelines.reporting.addresses import Address, AlertError, check_addresses, contact_address
 from samegoal_pipelines.reporting.confirmation import confirm_setup
-from samegoal_pipelines.reporting.nightly_status import read_districts
 from samegoal_pipelines_tests.reporting.factories import NIGHT, at, attempt, register
 from samegoal_pipelines_tests.reporting.servers import Mailbox, smtp_server
 
@@ -92,24 +91,6 @@ def test_the_next_night_is_the_first_after_a_pause(warehouse, mailbox, confirm):
     pause(warehouse, "grand-bend", paused_from=tomorrow, paused_to=tomorrow, set_by="Pat")
     confirm()
     assert "Next night: 2026-10-14" in text_of(mailbox)
-
-
-def test_a_message_that_was_refused_is_recorded_shown_and_tried_again(warehouse, mailbox, confirm):
-    def remarks() -> str:
-        return read_districts(warehouse, MORNING)["grand-bend"].remarks
-
-    publish(warehouse)
-    mailbox.refuse = "550 not today"
-    problem = confirm()
-    assert problem == "mailto: the server refused the message (SMTP 550)"
-    assert remarks() == (
-        f"the contact was not told that setup is complete: {problem}; "
-        "to do: samegoal-pipelines districts confirm grand-bend"
-    )
-    mailbox.refuse = None
-    assert confirm() is None
-    assert len(mailbox.received) == 1
-    assert remarks() == ""
 
 
 def test_a_contact_whom_the_mail_library_would_mistake_for_another_is_not_told(warehouse, mailbox, confirm):

@@ -5,7 +5,7 @@ There is no gate, because a person asks for the replay and can preview it.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
@@ -18,7 +18,7 @@ from samegoal_pipelines.tables.warehouse import snapshots
 from samegoal_pipelines.warehouse import diff
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import ReleaseRefusedError, SnapshotInProgressError
-from samegoal_pipelines.warehouse.rows import Contents
+from samegoal_pipelines.warehouse.rows import Content
 from samegoal_pipelines.warehouse.session import facts_of, session
 from samegoal_pipelines.warehouse.snapshots import (
     OTHER_CONTENT,
@@ -115,7 +115,12 @@ def find_nights(engine: sa.Engine, district_id: str, first: date) -> tuple[list[
 
 
 def replay(
-    engine: sa.Engine, run: RunIdentity, nights: Sequence[Snapshot], contents: Contents, *, dry_run: bool
+    engine: sa.Engine,
+    run: RunIdentity,
+    nights: Sequence[Snapshot],
+    contents: Iterable[Content],
+    *,
+    dry_run: bool,
 ) -> Replayed:
     """Rewrite the nights that `find_nights` found, and return what differs. Write nothing if nothing does.
 

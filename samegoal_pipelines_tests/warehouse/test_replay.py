@@ -3,7 +3,7 @@
 import multiprocessing
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -16,7 +16,7 @@ from samegoal_pipelines.warehouse.errors import ReleaseRefusedError, SnapshotInP
 from samegoal_pipelines.warehouse.publishing import find_held
 from samegoal_pipelines.warehouse.replay import Difference, Replayed, Transition, find_nights, replay
 from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines.warehouse.rows import Content, Contents, content_of
+from samegoal_pipelines.warehouse.rows import Contents, content_of
 from samegoal_pipelines.warehouse.snapshots import RunIdentity
 from samegoal_pipelines.warehouse.withholding import hide_contacts
 from samegoal_pipelines_tests.warehouse.factories import (
@@ -63,17 +63,6 @@ def publish_computed(
     )
 
 
-class Within(Contents):
-    """Contents that are made when they are written, to look at what is going on within the transaction."""
-
-    def __init__(self, computed: Iterator[Content]) -> None:
-        super().__init__()
-        self._computed = computed
-
-    def __iter__(self) -> Iterator[Content]:
-        return self._computed
-
-
 def replay_from(
     engine: sa.Engine,
     night: int,
@@ -83,15 +72,18 @@ def replay_from(
     within: bool = False,
     before_it: Callable[[], None] = lambda: None,
 ) -> Replayed:
-    """Replay as of so many days after the first night; `recompute` is told these numbers."""
+    """Replay as of so many days after the first night; `recompute` is told these numbers.
+
+    `within`: each night is only computed when it is written, to look at what goes on within the transaction.
+    """
     nights, _ = find_nights(engine, "grand-bend", NIGHT + timedelta(days=night))
     before_it()
     computed = (content_of(recompute((one.snapshot_date - NIGHT).days)) for one in nights)
-    contents = Within(computed) if within else Contents()
+    contents = Contents()
     for content in () if within else computed:
         contents.add(content)
     run = RunIdentity("grand-bend", nights[-1].snapshot_date, "again", datetime.now(UTC))
-    return replay(engine, run, nights, contents, dry_run=dry_run)
+    return replay(engine, run, nights, computed if within else contents, dry_run=dry_run)
 
 
 def everything(engine: sa.Engine, district_id: str = "grand-bend") -> dict[str, list[tuple[Any, ...]]]:

@@ -12,13 +12,7 @@ from typing import Literal
 
 import dagster as dg
 
-from samegoal_pipelines.defs.district_run import (
-    OUTCOME_TAG,
-    PARTITION_TAG,
-    RETRIES,
-    DistrictRun,
-    NotTonightError,
-)
+from samegoal_pipelines.defs.district_run import OUTCOME_TAG, RETRIES, DistrictRun, NotTonightError
 from samegoal_pipelines.districts.errors import SecretAwaitedError
 from samegoal_pipelines.errors import REPORT, Kind, PipelineError, fill_in
 from samegoal_pipelines.warehouse import snapshots
@@ -73,11 +67,10 @@ class RunFailedError(PipelineError):
     """A run ended without a snapshot. Its kind is STOPPED if a person or the machine stopped its process."""
 
 
-def error_of(result: dg.ExecuteInProcessResult) -> RunFailedError | None:
-    """Why a run in this process failed, and what to do. None if it succeeded."""
+def error_of(result: dg.ExecuteInProcessResult, district_id: str) -> RunFailedError | None:
+    """Why a district's run in this process failed, and what to do. None if it succeeded."""
     if result.success:
         return None
-    district_id = result.dagster_run.tags[PARTITION_TAG]
     failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
     if any(f.error and f.error.cls_name == dg.DagsterExecutionInterruptedError.__name__ for f in failures):
         return RunFailedError("stopped", district_id=district_id, kind=Kind.STOPPED)

@@ -31,14 +31,8 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import SecretAwaitedError
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.errors import Kind, PipelineError
-from samegoal_pipelines.transforms.students_csv import (
-    Comparison,
-    StudentsFile,
-    StudentsFileError,
-    compare,
-    read_students_csv,
-    students_of,
-)
+from samegoal_pipelines.transforms import students_csv
+from samegoal_pipelines.transforms.students_csv import Comparison, StudentsFile, StudentsFileError
 from samegoal_pipelines.warehouse.export import published_students
 from samegoal_pipelines.warehouse.leases import lease
 from samegoal_pipelines.warehouse.replay import Replayed
@@ -144,7 +138,7 @@ def execute(
         )
     has_output = result.success and len(definition.nodes) == 1
     output = result.output_for_node(definition.nodes[0].name) if has_output else None
-    return FinishedRun(run_id, error_of(result), output)
+    return FinishedRun(run_id, error_of(result, district_id), output)
 
 
 # -- beside a file of what SameGoal has --
@@ -153,7 +147,7 @@ def execute(
 def read_students_file(district_id: str, path: Path) -> StudentsFile:
     """Read a file in SameGoal's layout. Errors name the district, the file, the line and the column."""
     try:
-        return read_students_csv(path.read_bytes())
+        return students_csv.read_students_csv(path.read_bytes())
     except StudentsFileError as error:
         error.district_id, error.step, error.object = district_id, "preview", path.name
         raise
@@ -167,5 +161,5 @@ def compare_with(deployment: Deployment, tried: DryRun, file: StudentsFile) -> C
         if student["student_id"] in tried.payload.carried_over
     ]
     district = deployment.registry.get(tried.district_id)
-    tonight = students_of(tried.payload.status, tried.payload.students, district.name)
-    return compare([*tonight, *carried_over], file)
+    tonight = students_csv.students_of(tried.payload.status, tried.payload.students, district.name)
+    return students_csv.compare([*tonight, *carried_over], file)

@@ -93,7 +93,7 @@ class ClientCredentials:
         else:
             form |= {"client_id": key, "client_secret": secret}
         url = self._connection.token_url or f"{self._connection.base_url}/oauth/token"
-        return self._exchange(_WHERE, "POST", url, headers, fields=form, encode_multipart=False)
+        return self._exchange(_WHERE, "POST", url, headers, data=form)
 
 
 def _no_token(detail: str) -> MalformedAnswerError:

@@ -16,13 +16,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import certifi
+import requests
 import tenacity
 import urllib3
+from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import DecodeError, HTTPError, InvalidHeader, NameResolutionError, ProtocolError
-from urllib3.util import Retry, Timeout
+from urllib3.util import Retry
 
 from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.qmlativ.connection import Connection, is_public
@@ -80,12 +81,8 @@ class Transport:
     def __init__(self, connection: Connection) -> None:
         self._policy = connection.retry_policy
         self._allow_local = connection.allow_local
-        self._pools = urllib3.PoolManager(
-            maxsize=connection.connections,
-            cert_reqs="CERT_REQUIRED",
-            ca_certs=os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where(),
-        )
-        self._pools.pool_classes_by_scheme = {"http": _GuardedPool, "https": _GuardedTLSPool}
+        self._adapter = _Adapter(pool_maxsize=connection.connections)
+        self._verify: bool | str = os.environ.get("REQUESTS_CA_BUNDLE") or True
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
         self._under_way: set[_Exchange] = set()
@@ -95,8 +92,9 @@ class Transport:
     ) -> Answer:
         """Send a request, and retry within the `RetryPolicy` while Qmlativ is unavailable.
 
-        `content` is what urllib3 encodes as the body.
+        `content` is what `requests.Request` encodes as the body.
         """
+        request = requests.Request(method, url, {**_HEADERS, **headers}, **content).prepare()
         attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(SourceUnavailableError),
             stop=tenacity.stop_after_attempt(self._policy.attempts),
@@ -105,7 +103,7 @@ class Transport:
             reraise=True,
         )
         try:
-            answer = attempts(self._once, where, method, url, headers={**_HEADERS, **headers}, **content)
+            answer = attempts(self._once, where, request)
         except SourceUnavailableError as error:
             tried = attempts.statistics["attempt_number"]
             error.detail += f"; gave up after {tried} attempts" if tried > 1 else ""
@@ -121,7 +119,7 @@ class Transport:
 
     def close(self) -> None:
         """Close all connections."""
-        self._pools.clear()
+        self._adapter.close()
 
     def _pause(self, state: tenacity.RetryCallState) -> float:
         """Seconds to wait before a retry: a doubling pause, or what Retry-After asks for, with jitter."""
@@ -132,26 +130,24 @@ class Transport:
             return tenacity.wait_exponential_jitter(multiplier=step, max=longest, jitter=step)(state)
         return min(asked_for + tenacity.wait_random(0, step)(state), longest)
 
-    def _once(self, where: str, method: str, url: str, **content: Any) -> Answer:
+    def _once(self, where: str, request: requests.PreparedRequest) -> Answer:
         if self._cancelled.is_set():
             raise ReadCancelledError(where)
         with self._watched() as exchange:
             try:
-                response = self._pools.request(
-                    method,
-                    url,
-                    timeout=Timeout(connect=self._policy.connect, read=self._policy.read),
-                    retries=False,
-                    redirect=False,
-                    preload_content=False,
-                    **content,
+                response = self._adapter.send(
+                    request,
+                    stream=True,
+                    timeout=(self._policy.connect, self._policy.read),
+                    verify=self._verify,
+                    proxies={},
                 )
                 with contextlib.closing(response):
                     content_type = response.headers.get("Content-Type", "").strip().lower()
-                    answer = Answer(response.status, _body(response, where), content_type)
+                    answer = Answer(response.status_code, _body(response, where), content_type)
                 if exchange.is_cut:  # an answer that ended early may look complete
                     raise OSError
-            except (HTTPError, zlib.error, OSError, ValueError) as error:
+            except (requests.RequestException, HTTPError, zlib.error, OSError, ValueError) as error:
                 raise self._meaning(error, exchange, where) from None
         if answer.status in _PASSING or (answer.status >= 500 and answer.status not in _LASTING):
             raise _unavailable(answer.status, response.headers.get("Retry-After"), where)
@@ -192,7 +188,7 @@ class Transport:
             return ReadCancelledError(where)
         if exchange.expired:
             return SourceUnavailableError(f"no whole answer within {self._policy.total:g} s", where)
-        causes = (error, error.__cause__, *error.args)
+        causes = list(_causes(error))
         if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
             return QmlativError(
                 "the server's certificate is not valid for this host, expired or of an unknown authority",
@@ -211,19 +207,19 @@ class Transport:
 _MEANINGS: tuple[tuple[str, dict[str, Any], tuple[type[BaseException], ...]], ...] = (
     ("the host's name cannot be found", _WRONG_ADDRESS, (NameResolutionError,)),
     ("the connection was refused", _WRONG_ADDRESS, (ConnectionRefusedError,)),
-    ("Qmlativ did not answer in time", {}, (TimeoutError, urllib3.exceptions.TimeoutError)),
+    ("Qmlativ did not answer in time", {}, (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)),
     (_CUT_SHORT, {}, (ProtocolError, DecodeError, zlib.error)),
     ("the connection failed", {}, (Exception,)),
 )
 
 
-def _body(response: urllib3.BaseHTTPResponse, where: str) -> bytes:
+def _body(response: requests.Response, where: str) -> bytes:
     """The decoded body, or the beginning of an error's body. The received bytes count, not the headers."""
-    if response.status != 200:
-        return response.read(_MAX_ERROR_BODY, decode_content=True)
+    if response.status_code != 200:
+        return response.raw.read(_MAX_ERROR_BODY, decode_content=True) or b""
     packed = response.headers.get("Content-Encoding", "").strip().lower() == "gzip"
     chunks, size = [], 0
-    while chunk := response.read(_CHUNK, decode_content=not packed):
+    while chunk := response.raw.read(_CHUNK, decode_content=not packed):
         size += len(chunk)
         if size > MAX_BODY:
             raise _too_large(where)
@@ -280,6 +276,18 @@ def _check_json(answer: Answer, where: str) -> None:
         raise SourceUnavailableError("expected JSON, got another content type", where, **_CHECK_LATER)
     if not answer.body[-64:].rstrip().endswith((b"}", b"]")) or is_cut(answer.body):
         raise SourceUnavailableError(_CUT_SHORT, where)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and everything it wraps. requests and urllib3 hide causes in `args` and `reason`."""
+    seen: set[int] = set()
+    waiting: list[Any] = [error]
+    while waiting:
+        cause = waiting.pop()
+        if isinstance(cause, BaseException) and id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            waiting += [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
 
 
 class _Exchange:
@@ -339,3 +347,11 @@ class _GuardedPool(HTTPConnectionPool):
 
 class _GuardedTLSPool(HTTPSConnectionPool):
     ConnectionCls = _GuardedTLS
+
+
+class _Adapter(HTTPAdapter):
+    """requests' adapter over guarded connections, without retries."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _GuardedPool, "https": _GuardedTLSPool}

@@ -16,7 +16,6 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import click
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 STUDENTS = [12_000, 900, 120]
 PREFERRED_PORT = 8471
 _FACTS = "demo.json"
-"""Under SAMEGOAL_HOME: when its first demo ran, and on which port."""
+"""Under SAMEGOAL_HOME: when its first demo ran."""
 _LONGEST_TMPDIR = 60
 """Bytes: Dagster's code server listens on a socket there, whose whole path may have 107."""
 
@@ -254,24 +253,21 @@ def _demo_source(home: Path) -> Iterator[SandboxServer]:
     from samegoal_pipelines.sandbox.objects import school_year_of
 
     today, file = datetime.now().astimezone().date(), home / _FACTS
-    facts: dict[str, Any] = {"first_day": today.isoformat(), "port": PREFERRED_PORT}
-    if file.exists():
-        facts = json.loads(file.read_text())
-    first_day = date.fromisoformat(facts["first_day"])
+    if not file.exists():
+        file.write_text(json.dumps({"first_day": today.isoformat()}))
+    first_day = date.fromisoformat(json.loads(file.read_text())["first_day"])
     sandbox = Sandbox.generate(
         districts=len(STUDENTS),
         students=STUDENTS,
-        seed=1,
         today=today,
         night=max(0, (today - first_day).days),
         school_year=school_year_of(first_day),  # the same students after the summer too
     )
     with ExitStack() as stack:
         try:
-            server = stack.enter_context(serve(sandbox, facts["port"]))
-        except OSError:  # another program uses the port now
-            server = stack.enter_context(serve(sandbox, 0))
-        file.write_text(json.dumps(facts | {"port": urlsplit(server.url).port}))
+            server = stack.enter_context(serve(sandbox, PREFERRED_PORT))
+        except OSError:  # another program uses the port
+            server = stack.enter_context(serve(sandbox))
         yield server
 
 

@@ -73,6 +73,7 @@ printf 'samegoal root all\\nsamegoal "%s" all\\n' "$1" >pg_ident.conf
 shift
 "$@" &
 """
+_ADD_ACCOUNT = f"id {ACCOUNT} || useradd --system -M --shell /usr/sbin/nologin {ACCOUNT}"
 
 
 class EmbeddedPostgres:
@@ -133,7 +134,7 @@ class EmbeddedPostgres:
     def _join(self) -> IO[bytes]:
         """Begin a use of the server. Wait while another command stops it."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        use = (self.folder / "users.lock").open("ab")
+        use = (self.folder / "users.lock").open("a+b")
         flock(use, LOCK_SH)
         return use
 
@@ -153,7 +154,7 @@ class EmbeddedPostgres:
 
     def _lock(self, name: str) -> IO[bytes] | None:
         """A file, locked until it is closed or all its processes have ended. None if others hold the lock."""
-        file = (self.folder / name).open("ab")
+        file = (self.folder / name).open("a+b")
         try:
             flock(file, LOCK_EX | LOCK_NB)
         except BlockingIOError:
@@ -271,10 +272,8 @@ def server_account(data: Path) -> Account:
     with contextlib.suppress(FileNotFoundError, KeyError):  # KeyError: the data moved between machines
         if data.stat().st_uid >= 1000:  # lower numbers are system accounts, which differ between machines
             return pwd.getpwuid(data.stat().st_uid)
-    with contextlib.suppress(KeyError):
-        return pwd.getpwnam(ACCOUNT)
-    with contextlib.suppress(KeyError, FileNotFoundError):  # an image may have no useradd, or be read-only
-        run_as(pwd.getpwnam("root"), "useradd", "--system", "-M", "--shell", "/usr/sbin/nologin", ACCOUNT)
+    run_as(pwd.getpwnam("root"), "sh", "-c", _ADD_ACCOUNT)
+    with contextlib.suppress(KeyError):  # an image may have no useradd, or be read-only
         return pwd.getpwnam(ACCOUNT)
     return pwd.getpwnam("nobody")
 

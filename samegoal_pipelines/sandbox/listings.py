@@ -30,7 +30,6 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "Equal": pc.equal,
     "Less": pc.less,
     "LessEqual": pc.less_equal,
-    "Greater": pc.greater,
     "GreaterEqual": pc.greater_equal,
 }
 

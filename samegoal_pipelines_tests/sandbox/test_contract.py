@@ -193,3 +193,52 @@ def test_odd_values_survive_further_edits(district):
         district.edit(ENROLLMENTS, 404, StartDate=None)
     with pytest.raises(KeyError, match="Begin"):
         district.edit(ENROLLMENTS, 1, Begin=1)
+
+
+def one(kind: str, field: str, how: str, value: object) -> dict[str, object]:
+    return {f"{kind}SearchCondition": {"FieldName": field, "ConditionType": how, "Value": value}}
+
+
+@pytest.mark.parametrize(
+    ("condition", "students"),
+    [
+        (one("Long", "StudentID", "LessEqual", "2"), [1, 2]),
+        (one("Boolean", "StudentID", "Equal", 2), [2]),  # only the field's type counts
+        (one("String", "StudentNumber", "LessEqual", "00124"), [1, 2]),  # and not null
+    ],
+)
+def test_rows_are_found_by_comparison(caller, district, condition, students):
+    for student, number in enumerate(("00123", "00124", "AB 77", None, "ab 77"), start=1):
+        district.edit("Student/Student", student, StudentNumber=number)
+    found = caller.objects("Student/Student", ["StudentID"], search={"SearchCondition": condition})
+    assert [row["StudentID"] for row in found] == students
+
+
+def test_rows_are_ordered_as_asked(caller):
+    def order(*sort: dict[str, object]) -> list[int]:
+        rows = caller.objects(ENROLLMENTS, ["StudentID"], search={"SearchSort": [*sort]})
+        return [row["StudentID"] for row in rows]
+
+    assert order() == [5, 3, 1, 4, 2]
+    assert order({"FieldName": "StudentID", "Descending": False}) == [1, 2, 3, 4, 5]
+    assert order({"FieldName": "EntityID"}, {"FieldName": "StudentID", "Descending": True}) == [5, 4, 3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"SearchCondition": one("Long", "StudentID", "Resembles", 1)},
+        {"SearchCondition": one("Long", "StudentID", "Equal", None)},
+        {"SearchCondition": one("Long", "StudentID", "Equal", "many")},
+        {"SearchCondition": {"Long": {"FieldName": "StudentID"}}},
+        {"SearchCondition": {"LongSearchCondition": {"ConditionType": "Equal"}}},
+        {"SearchCondition": [1]},
+        {"SearchSort": [{"Descending": True}]},
+        {"SearchSort": "StudentID"},
+        [],
+    ],
+)
+def test_what_cannot_be_understood_is_refused_with_a_message(caller, body):
+    answer = caller.page("Student/Student", search=body)
+    assert answer.status_code == 400
+    assert answer.json()["Message"]

@@ -99,7 +99,6 @@ def try_night(
 @dg.job(
     name=DRY_RUN_JOB,
     partitions_def=DISTRICTS,
-    executor_def=dg.in_process_executor,
     description="Read one district's Qmlativ, compute its night and ask the gate; publish and record "
     "nothing. The district is the partition. The tag samegoal/today names another date, which may be later.",
 )

@@ -110,7 +110,6 @@ def prune_runs(instance: dg.DagsterInstance, before: datetime, keep: Set[str]) -
 @dg.job(
     description="Delete the landed nights of every district and the pages of reports that are older than "
     "SAMEGOAL_LANDING_NIGHTS, and Dagster's runs older than SAMEGOAL_RUN_NIGHTS.",
-    executor_def=dg.in_process_executor,
 )
 def prune_landing() -> None:
     """One step for all districts, because each needs little work."""

@@ -38,7 +38,6 @@ nightly_snapshot = dg.define_asset_job(
     "nightly_snapshot",
     selection=dg.AssetSelection.all() - dg.AssetSelection.groups("report"),  # a report covers all districts
     description="Read, filter, classify, check and publish one district's night.",
-    executor_def=dg.in_process_executor,
 )
 
 

@@ -186,7 +186,6 @@ release_held_snapshot = dg.define_asset_job(
     selection=dg.AssetSelection.assets(PUBLISHED_SNAPSHOT).downstream()
     - dg.AssetSelection.groups("report", "worklist"),
     tags={RELEASE_TAG: "true"},
-    executor_def=dg.in_process_executor,
     description="Publish exactly what the gate held for one district's night. The district is the "
     "partition. Say why in the configuration.",
 )

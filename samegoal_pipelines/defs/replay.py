@@ -25,8 +25,6 @@ from samegoal_pipelines.warehouse.replay import Replayed, find_nights, replay
 from samegoal_pipelines.warehouse.rows import Contents, content_of
 from samegoal_pipelines.warehouse.snapshots import Snapshot
 
-REPLAY_JOB = "replay_nights"
-
 
 class Replay(dg.Config):
     """The first night, and whether to write."""
@@ -124,9 +122,7 @@ def facts_of(replayed: Replayed) -> dict[str, Any]:
 
 
 @dg.job(
-    name=REPLAY_JOB,
     partitions_def=DISTRICTS,
-    executor_def=dg.in_process_executor,
     description="Recompute a district's published nights from a date on, from the landing, with today's "
     "rules. The district is the partition. Nothing is written without dry_run: false in the configuration.",
 )

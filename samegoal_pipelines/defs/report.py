@@ -87,7 +87,6 @@ make_nightly_report = dg.define_asset_job(
     REPORT_JOB,
     selection=[nightly_report],
     description="Make the page about one night of all districts.",
-    executor_def=dg.in_process_executor,
 )
 
 

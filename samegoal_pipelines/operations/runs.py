@@ -25,7 +25,7 @@ from samegoal_pipelines.defs.errors import RunFailedError, error_of
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT, RELEASE_JOB
 from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.defs.nightly import nightly_snapshot
-from samegoal_pipelines.defs.replay import REPLAY_JOB, replay_landed_nights
+from samegoal_pipelines.defs.replay import replay_landed_nights, replay_nights
 from samegoal_pipelines.defs.unfinished import close_abandoned_runs
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import SecretAwaitedError
@@ -96,7 +96,7 @@ def run_replay(deployment: Deployment, district_id: str, *, first: date, dry_run
     deployment.registry.get(district_id)
     op = replay_landed_nights.name
     config = {"ops": {op: {"config": {"from_date": first.isoformat(), "dry_run": dry_run}}}}
-    run = execute(deployment, district_id, REPLAY_JOB, config)
+    run = execute(deployment, district_id, replay_nights.name, config)
     if run.error:
         raise run.error
     replayed: Replayed = run.output

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from samegoal_pipelines.defs.errors import RunFailedError
-from samegoal_pipelines.defs.replay import REPLAY_JOB
 from samegoal_pipelines.landing.runs import read_landed_for
 from samegoal_pipelines.landing.store import METADATA_KEY
 from samegoal_pipelines.operations.runs import execute, run_replay
@@ -183,7 +182,7 @@ def test_the_job_in_the_ui_only_tells_unless_it_is_told_to_write(two_nights, mon
     another_rule(monkeypatch)
     before = every_byte(two_nights.deployment.warehouse)
 
-    result = two_nights.execute(REPLAY_JOB, config={"replay_landed_nights": {"from_date": "2026-10-13"}})
+    result = two_nights.execute("replay_nights", config={"replay_landed_nights": {"from_date": "2026-10-13"}})
 
     assert result.success
     assert every_byte(two_nights.deployment.warehouse) == before
@@ -207,7 +206,7 @@ def test_what_was_rewritten_shows_at_the_published_asset(two_nights, monkeypatch
     assert two_nights.rows(as_of, night=TODAY)[2] == (13, "INACTIVE")
 
     (event,) = instance.fetch_observations(dg.AssetKey("published_snapshot"), limit=5).records
-    (run,) = instance.get_runs(dg.RunsFilter(job_name=REPLAY_JOB))
+    (run,) = instance.get_runs(dg.RunsFilter(job_name="replay_nights"))
     assert event.asset_observation.partition == "grand-bend"
     assert event.asset_observation.metadata["nights that differ"].value == 1
     notes = two_nights.rows("select notes[1] from samegoal.snapshots order by snapshot_date")
@@ -270,7 +269,7 @@ def test_a_night_is_replayed_from_the_rows_of_the_run_that_published_it(two_nigh
 @pytest.mark.parametrize("first", ["2026-13-01", ""])
 def test_a_rubbish_date_is_one_line(deployment, first):
     config = {"ops": {"replay_landed_nights": {"config": {"from_date": first}}}}
-    error = execute(deployment, "grand-bend", REPLAY_JOB, config).error
+    error = execute(deployment, "grand-bend", "replay_nights", config).error
     assert error.reason == "replay: the first night to replay is no valid date"
     assert error.next_step == "give a date from 2000-01-01 to 2199-12-31, as YYYY-MM-DD"
 

@@ -2,7 +2,10 @@
 
 from datetime import date
 
+import pytest
+
 from samegoal_pipelines.sandbox import Sandbox
+from samegoal_pipelines_tests.defs.test_withholding_nights import notes
 from samegoal_pipelines_tests.pipeline import TODAY
 
 LAST_YEAR = {"StartDate": "2025-08-13", "EndDate": "2026-05-28"}
@@ -104,3 +107,47 @@ def test_staff_and_vendors_never_land_and_restricted_parents_have_no_contact_dat
     given = dict(pipeline.rows(most))
     assert given[True] == 0
     assert given[False] > 3
+
+
+# -- an older school year (one before the previous), left within the past year --
+
+JUNE_11 = date(2026, 6, 11)
+ENTRIES = [
+    {"StudentID": 11, "StartDate": "2024-08-14", "EndDate": "2025-06-18", "WithdrawalCode": "82"},
+    {"StudentID": 12, "StartDate": "2024-08-14", "EndDate": "2026-06-05", "WithdrawalCode": "01"},
+    {"StudentID": 13, "StartDate": "2023-08-16"},
+    {"StudentID": 14, "StartDate": "2024-08-14", "EndDate": "2025-06-10", "WithdrawalCode": "82"},
+    {"StudentID": 15, "StartDate": "2026-08-12"},
+]
+
+
+@pytest.fixture
+def switched_early(pipeline, district):
+    """The year 2026-27 is flagged as current already."""
+    made = district(ENTRIES, JUNE_11)
+    current, upcoming = "IsCurrentYearForProvidedEntity", "IsUpcomingYearForProvidedEntity"
+    made.edit("District/SchoolYear", 26, **{current: False})
+    made.edit("District/SchoolYear", 27, **{current: True, upcoming: False})
+    pipeline.add(made)
+    return made
+
+
+def test_who_withdrew_within_the_past_year_has_a_row_whatever_the_school_year(pipeline, switched_early):
+    """One ended on June 18, 2025; one was left open for two years and was closed last week."""
+    assert pipeline.run(today=JUNE_11).published
+    assert pipeline.statuses() == {
+        11: ("INACTIVE", "withdrawn"),
+        12: ("GRADUATED", "graduated"),
+        15: ("PRE-ENROLLED", "upcoming_enrollment_only"),
+    }
+    assert notes(pipeline) == []
+    worklist = pipeline.rows("select student_id, problem from samegoal.registrar_worklist")
+    assert worklist == [(13, "never closed")]
+
+
+def test_years_that_nobody_looked_at_are_named(pipeline, switched_early):
+    switched_early.refused_conditions.add("DateTimeSearchCondition")
+    assert pipeline.run(today=JUNE_11).published
+    assert set(pipeline.statuses()) == {11, 12, 15}
+    (note,) = notes(pipeline)
+    assert note.startswith("not read: enrollments of the school years with SchoolYearID 23, 24, because ")

@@ -16,17 +16,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
-from psycopg2.sql import Literal
 
 from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS, History
 from samegoal_pipelines.warehouse.hashing import Hashes
 from samegoal_pipelines.warehouse.rows import Content, Keys, Rows, match
 
 _MANY = 1_000  # rows
-_CHUNK = 1 << 20
-# The bytes that binary COPY puts around one value: signature, flags, extension, field count, length, trailer.
-_BEFORE_VALUE = 11 + 4 + 4 + 2 + 4
-_AFTER_VALUE = 2
 
 
 @dataclass(frozen=True)
@@ -123,9 +118,6 @@ def _compare(cursor: Any, rows: Rows, carried_over: Keys, district_id: str) -> T
     )
 
 
-# -- COPY: rows in as CSV, keys and hashes out as binary --
-
-
 def _copy_in(cursor: Any, rows: Rows, chosen: pa.Array, district_id: str, night: date) -> None:
     """Load the rows at the chosen positions, valid from `night`, into their temporary table.
 
@@ -140,26 +132,19 @@ def _copy_in(cursor: Any, rows: Rows, chosen: pa.Array, district_id: str, night:
     text = io.BytesIO()
     pyarrow.csv.write_csv(loaded, text, pyarrow.csv.WriteOptions(include_header=False))
     text.seek(0)
-    cursor.copy_expert(fill("copy {new} ({loaded}) from stdin (format csv)", rows.history), text, _CHUNK)
+    cursor.copy_expert(fill("copy {new} ({loaded}) from stdin (format csv)", rows.history), text, 1 << 20)
 
 
 def current_keys(cursor: Any, history: History, district_id: str) -> tuple[tuple[Keys, ...], Hashes]:
     """The keys of a district's current rows, in order, and the rows' hashes.
 
-    Postgres concatenates them, eight big-endian bytes each, because reading many COPY rows is slow on the
-    client. One value holds up to 1 GB, which is forty million rows.
+    Postgres concatenates them, eight big-endian bytes each, because reading many rows is slow on the client.
+    One value holds twenty million rows.
     """
     columns = (*history.key, "row_hash")
-    query = fill(
-        "copy (select string_agg({packed}, '' order by {key}) from {history}"
-        " where district_id = {district} and valid_to is null) to stdout (format binary)",
-        history,
-        packed=" || ".join(f"int8send({column})" for column in columns),
-        district=Literal(district_id).as_string(cursor),
-    )
-    answer = io.BytesIO()
-    cursor.copy_expert(query, answer, _CHUNK)
-    found = np.frombuffer(answer.getbuffer()[_BEFORE_VALUE:-_AFTER_VALUE], dtype=">i8")
+    packed = " || ".join(f"int8send({column})" for column in columns)
+    cursor.execute(fill(_PACKED, history, packed=packed), {"district": district_id})
+    found = np.frombuffer(cursor.fetchone()[0] or b"", dtype=">i8")
     *keys, hashes = found.reshape(-1, len(columns)).T.astype(np.int64)
     return tuple(keys), hashes
 
@@ -170,6 +155,11 @@ def listed(names: Sequence[str], table: str = "") -> str:
 
 
 # -- the SQL --
+
+_PACKED = """
+    select string_agg({packed}, '' order by {key}) from {history}
+    where district_id = %(district)s and valid_to is null
+    """
 
 _FORGET = "delete from {history} where district_id = %(district)s and valid_from >= %(night)s"
 

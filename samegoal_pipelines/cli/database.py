@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from samegoal_pipelines.cli.commands import command
-from samegoal_pipelines.cli.terminal import print_facts, print_json
+from samegoal_pipelines.cli.terminal import print_json
 from samegoal_pipelines.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -74,15 +74,16 @@ def postgres_status(deployment: Deployment) -> None:
     from samegoal_pipelines.warehouse.roles import Role, role_url
 
     server = _embedded(deployment)
-    print_facts(
-        {
-            "server": ", ".join(server.status()) or "not running",
-            "url": role_url(server.url, Role.OPERATOR, as_login=True),
-            "data": server.data,
-            "log": server.log,
-            "runs as": server.data.owner() if server.data.exists() else None,
-        }
-    )
+    facts = {
+        "server": ", ".join(server.status()) or "not running",
+        "url": role_url(server.url, Role.OPERATOR, as_login=True),
+        "data": server.data,
+        "log": server.log,
+        "runs as": server.data.owner() if server.data.exists() else None,
+    }
+    for name, fact in facts.items():  # a table would wrap the URL
+        if fact is not None:
+            click.echo(f"{name:8} {fact}")
 
 
 postgres = click.Group(

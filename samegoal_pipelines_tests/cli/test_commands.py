@@ -201,6 +201,12 @@ def test_database_url_prints_what_psql_takes(environment):
     assert run("database-url", "--debug").ok.stdout.startswith("postgresql://")
 
 
+def test_postgres_status_shows_the_url_on_one_line(environment, tmp_path):
+    status = run("postgres", "status", SAMEGOAL_DATABASE_URL="", SAMEGOAL_HOME=str(tmp_path)).ok
+    (url,) = [line for line in status.lines if "postgresql://" in line]
+    assert url.endswith("repeatable%5C%20read")
+
+
 def test_a_port_that_is_taken_is_said_at_once(environment):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

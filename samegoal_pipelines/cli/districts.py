@@ -186,12 +186,12 @@ def list_districts(deployment: Deployment, as_json: bool) -> None:
     from samegoal_pipelines.reporting.nightly_status import read_districts
 
     states = read_districts(deployment.warehouse, datetime.now(UTC))
-    found = [(one, states[one.id]) for one in deployment.registry.list() if one.id in states]
+    found = [one for _, one in sorted(states.items())]
     if as_json:
         print_json(
             [
-                {**one.public_facts(), "state": now.schedule, "last_published_night": now.last_published}
-                for one, now in found
+                {**one.public_facts(), "state": one.schedule, "last_published_night": one.last_published}
+                for one in found
             ]
         )
     elif found:
@@ -201,10 +201,10 @@ def list_districts(deployment: Deployment, as_json: bool) -> None:
                 "name": one.name,
                 "time zone": one.timezone,
                 "access expires": expiry_words(one.expires, one.expiration),
-                "published": now.last_published or "never",
-                "state": now.schedule,
+                "published": one.last_published or "never",
+                "state": one.schedule,
             }
-            for one, now in found
+            for one in found
         )
     else:
         click.echo("no district is registered yet; next: samegoal-pipelines districts add --help")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -94,15 +94,17 @@ class District:
 
     def public_facts(self) -> dict[str, Any]:
         """Everything about the district except secrets. `gate_limits` are the ones in force."""
-        facts = asdict(self) | {"gate_limits": self.limits.values}
+        facts = {each.name: getattr(self, each.name) for each in fields(District)}
+        facts["gate_limits"] = self.limits.values
         del facts["qmlativ_district_id"], facts["qmlativ_entity_id"]
         return facts
 
 
-_DISTRICT = sa.select(
+DISTRICT_COLUMNS = (
     districts.c.district_id.label("id"),
     *(districts.c[each.name] for each in fields(District) if each.name != "id"),
 )
+_DISTRICT = sa.select(*DISTRICT_COLUMNS)
 
 
 class Registry:

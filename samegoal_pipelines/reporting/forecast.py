@@ -104,7 +104,7 @@ def look_ahead(engine: sa.Engine, landing: Landing, board: Board) -> Ahead:
                 raise LandingError("the landing cannot be reached", transient=True)
             # From the published night on: what has flipped since then is for the next night.
             flips = _flips(landing, one.current, last)
-            limits = Limits(**one.gate_limits)
+            limits = one.limits
         except (LandingError, OSError, KeyError, ValueError) as error:
             unreachable = isinstance(error, LandingError) and error.transient
             excluded.append(one.district_id)

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.districts.errors import SecretAwaitedError
 from samegoal_pipelines.districts.expiry import RECORD, expiry_warning, expiry_words
 from samegoal_pipelines.districts.pauses import Pause
+from samegoal_pipelines.districts.registry import DISTRICT_COLUMNS, District
 from samegoal_pipelines.errors import SYNC, fill_in
 from samegoal_pipelines.printable import counted, in_days
 from samegoal_pipelines.tables.warehouse import districts, pauses, releases, snapshots
@@ -47,11 +48,10 @@ COUNTS = ("students", "enrolled", "added", "changed", "removed", "carried_over")
 
 
 @dataclass(frozen=True)
-class DistrictNight:
+class DistrictNight(District):
     """A district on one night: what SameGoal reads, and the night's result.
 
     Attributes:
-        gate_limits: the limits of the gate that differ from the usual ones.
         deadline: when the snapshot is due.
         current: the snapshot that SameGoal reads after the night.
         tonight: the night's result. A published night stays published if a later run of it fails.
@@ -67,15 +67,7 @@ class DistrictNight:
         notes: notes for readers of the snapshot, and who released it, why, and why it was held.
     """
 
-    district_id: str
-    name: str
-    timezone: str
-    active: bool
     registered_on: date
-    expires: date | None
-    expiration: str
-    confirmation_problem: str | None
-    gate_limits: Mapping[str, float]
     night: date
     deadline: datetime
     pause: Pause | None
@@ -88,6 +80,11 @@ class DistrictNight:
     kind: str | None
     advice: str | None
     notes: tuple[str, ...]
+
+    @property
+    def district_id(self) -> str:
+        """Its id, under the name that tables and scripts use."""
+        return self.id
 
     @property
     def in_trouble(self) -> bool:
@@ -358,13 +355,6 @@ def _read(
     return [one for one in found if newest or one.tonight or one.registered_on <= one.night]
 
 
-_OWN = (
-    *("district_id", "name", "timezone", "active", "expires", "expiration", "confirmation_problem"),
-    "gate_limits",
-)
-"""What a night shows of the registry."""
-
-
 def _query(
     night: sa.ColumnElement[Any], district_ids: Collection[str] | None, *, newest: bool
 ) -> sa.Select[Any]:
@@ -392,7 +382,8 @@ def _query(
     )
     return (
         sa.select(
-            *(districts.c[name] for name in (*_OWN, "registered_at", "secret_set_at")),
+            *DISTRICT_COLUMNS,
+            districts.c.registered_at,
             sa.func.greatest(districts.c.registered_at, districts.c.due_since).label("due_since"),
             night.label("night"),
             *(column.label(f"pause_{column.name}") for column in pauses.c),
@@ -411,7 +402,7 @@ def _query(
 
 
 def _district_night(row: sa.RowMapping, now: datetime) -> DistrictNight:
-    district_id, timezone, night = row["district_id"], row["timezone"], row["night"]
+    district_id, timezone, night = row["id"], row["timezone"], row["night"]
     columns = {column.name: row[f"pause_{column.name}"] for column in pauses.c}
     pause = Pause(**columns) if columns["district_id"] is not None else None
     current, attempt = labeled_snapshot(row, "current_"), labeled_snapshot(row, "attempt_")
@@ -448,7 +439,7 @@ def _district_night(row: sa.RowMapping, now: datetime) -> DistrictNight:
         advice = f"nothing: the night {row['later_night']} has been published since"
     released = [row["released"]] if row["released"] and tonight and tonight.published else []
     return DistrictNight(
-        **{name: row[name] for name in _OWN},
+        **{column.name: row[column.name] for column in DISTRICT_COLUMNS},
         registered_on=row["registered_at"].astimezone(ZoneInfo(timezone)).date(),
         night=night,
         deadline=deadline,

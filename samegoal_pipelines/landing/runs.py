@@ -79,14 +79,18 @@ class RunLanding:
         return []
 
     def reads(self) -> list[pd.DataFrame]:
-        """The usable tables of reads of tonight's raw assets."""
-        return _open_reads(self.files, self.newest)
+        """The usable tables of reads of tonight's raw assets, by this run or else by the last one."""
+
+        def find(asset: str) -> LandedAsset | None:
+            landed = self._landed(asset)
+            own = [one for one in landed if one.run_id == self.run_id]
+            return next(reversed(own or landed), None)
+
+        return _open_reads(self.files, find)
 
     def newest(self, asset: str) -> LandedAsset | None:
-        """The asset as this run landed it, or else the last run of the night: a retry uses what is there."""
-        landed = self._landed(asset)
-        own = [one for one in landed if one.run_id == self.run_id]
-        return next(reversed(own or landed), None)
+        """The asset as the last run of the night landed it. None if nothing is landed."""
+        return next(reversed(self._landed(asset)), None)
 
     def enrollments_run_id(self) -> str | None:
         """The run that landed the raw enrollments of tonight's statuses. None if their files are gone.

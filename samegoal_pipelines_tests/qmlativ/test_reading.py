@@ -35,15 +35,12 @@ def generated():
 
 @pytest.fixture
 def sandbox(generated):
-    """The same two districts for every test, free to be changed: tables are immutable and shared."""
-    return replace(generated, districts=[copy.copy(district) for district in generated.districts])
+    """The same two districts for every test, free to be changed."""
+    return copy.deepcopy(generated)
 
 
 @pytest.fixture
 def server(sandbox):
-    for district in sandbox.districts:
-        district.tables = dict(district.tables)
-        district.denied_fields, district.denied_entities = set(), set()
     with serve(sandbox) as running:
         yield running
 

@@ -134,7 +134,7 @@ class _Source:
         with QmlativClient(access) as client:
             read = read_district(client, ["raw_enrollments", "raw_students", "raw_parents"])
         self._show(night, LATENCY)
-        return rows_by_listing(arrived for tables in read.values() for arrived in tables["Reads"]["Arrived"])
+        return rows_by_listing(tables["Reads"] for tables in read.values())
 
     def _show(self, night: int, latency: float) -> None:
         self._pipe.send((night, latency))

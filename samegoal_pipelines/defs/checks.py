@@ -4,7 +4,7 @@ A failed check is a warning (WARN) if a registrar or Qmlativ's administrator sho
 if a field was withdrawn since the last night. No check holds a snapshot.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import dagster as dg
 import pandas as pd
@@ -67,12 +67,12 @@ def finding_checks(asset: str) -> list[dg.AssetCheckSpec]:
 
 
 def reading_findings(
-    asset: str, tables: Mapping[str, pd.DataFrame], last: Sequence[pd.DataFrame]
+    asset: str, tables: Mapping[str, pd.DataFrame], last: pd.DataFrame | None
 ) -> dict[str, Finding]:
     """The checks of a raw asset, from its tables and its last landed table of reads, if any."""
     reads = tables["Reads"]
     findings = {
-        "field_grants": field_grants(asset, reads, next(iter(last), None)),
+        "field_grants": field_grants(asset, reads, last),
         "no_lost_rows": no_lost_rows(reads),
     }
     if asset == RAW[0]:

@@ -176,7 +176,7 @@ class DistrictRun:
     @cached_property
     def landing(self) -> RunLanding:
         """What this run lands and reads."""
-        return RunLanding(self.deployment.landing, self.district_id, self.today, self.run_id, self.started_at)
+        return RunLanding(self.deployment.landing, self.identity())
 
 
 @dg.resource(

@@ -29,7 +29,7 @@ PARTITION_ROWS = "dagster/partition_row_count"
 
 def reading_facts(reads: pd.DataFrame) -> dict[str, Any]:
     """What was read for a raw asset by object, and the cost, from its table of reads."""
-    arrived = sum(rows_by_listing(reads["Arrived"]).values())
+    arrived = sum(rows_by_listing([reads]).values())
     kept, repeats, unreadable = (int(reads[name].sum()) for name in ("Rows", "Repeats", "Unreadable"))
     names = ("object", "rows", "pages", "seconds", "requests repeated", "read again", "lost rows would show")
     columns = ["Object", "Rows", "Pages", "Seconds", "Retries", "Rereads", "GapsChecked"]

@@ -5,7 +5,6 @@ any object fails, nothing of the night is stored.
 """
 
 from collections.abc import Iterable, Iterator, Set
-from itertools import chain
 from typing import Any
 
 import dagster as dg
@@ -63,8 +62,8 @@ def read_qmlativ(
         raise dg.Failure(message, allow_retries=False)
     with as_dagster_failure(STEP, district_run, of_night=True):
         district_run.refuse_another_night()
-        last = {asset: district_run.landing.read_last(asset, "Reads") for asset in selected}
-        raw, erased = read_tonight(district_run, selected, chain.from_iterable(last.values()))
+        last = {asset: district_run.landing.last_reads(asset) for asset in selected}
+        raw, erased = read_tonight(district_run, selected, last.values())
         for asset, tables in raw.items():
             facts = reading_facts(tables["Reads"]) | entity_facts(tables)
             facts["rows of erased students dropped"] = erased[asset]
@@ -73,12 +72,12 @@ def read_qmlativ(
 
 
 def read_tonight(
-    run: DistrictRun, assets: Set[str] = RAW_ASSETS.keys(), last_reads: Iterable[pd.DataFrame] = ()
+    run: DistrictRun, assets: Set[str] = RAW_ASSETS.keys(), last_reads: Iterable[pd.DataFrame | None] = ()
 ) -> tuple[dict[str, Tables], dict[str, int]]:
     """Read these raw assets with the district's credentials.
 
     Args:
-        last_reads: tables of reads, from when the assets were landed last.
+        last_reads: tables of reads, from when the assets were landed last, if ever.
 
     Returns:
         By asset: its tables with the table of reads; the number of rows of erased students, which are not in
@@ -91,8 +90,7 @@ def read_tonight(
             client,
             assets,
             ended_since=window_start(run.today),
-            # known pages load at once
-            expected_rows=rows_by_listing(arrived for reads in last_reads for arrived in reads["Arrived"]),
+            expected_rows=rows_by_listing(last_reads),  # known pages load at once
             entities=district.entities,
             progress=deployment.progress,
         )

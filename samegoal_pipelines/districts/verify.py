@@ -332,6 +332,6 @@ def landed_rows(landing: Landing, district_id: str, today: date) -> tuple[date, 
     for night in reversed([night for night in landing.nights(district_id) if night <= today]):
         landed = [one for one in NEEDED if landing.landed(one, district_id=district_id, night=night)]
         reads = [landing.read_last(one, "Reads", district_id=district_id, up_to=night) for one in landed]
-        if rows := rows_by_object(arrived for one in reads if one is not None for arrived in one["Arrived"]):
+        if rows := rows_by_object(reads):
             return night, rows
     return None

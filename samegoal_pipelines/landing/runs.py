@@ -3,9 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from functools import partial
-from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,7 @@ from samegoal_pipelines.tables.vocabulary import ACTIVE
 from samegoal_pipelines.transforms.gate import Students
 from samegoal_pipelines.transforms.reads import rows_by_object
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload, statuses_of
-from samegoal_pipelines.warehouse.snapshots import Snapshot
+from samegoal_pipelines.warehouse.snapshots import RunIdentity, Snapshot
 
 HELD_SNAPSHOT = "held_snapshot"
 """The name under which a held snapshot is landed. No Dagster asset has this name."""
@@ -52,38 +51,37 @@ def read_landed_for(landing: Landing, snapshot: Snapshot, asset: str) -> dict[st
 
 @dataclass(frozen=True)
 class RunLanding:
-    """What one run lands and reads: `Landing` with a district, a night and a run."""
+    """What one run lands and reads."""
 
     files: Landing
-    district_id: str
-    night: date
-    run_id: str
-    started_at: datetime
+    run: RunIdentity
 
     def write(self, asset: str, tables: Mapping[str, pd.DataFrame]) -> None:
         """Land an asset's tables under this district, night and run."""
-        where = LandedAsset(self.district_id, self.night, self.run_id, asset, self.started_at)
-        self.files.write(where, tables)
+        run = self.run
+        self.files.write(LandedAsset(run.district_id, run.night, run.run_id, asset, run.started_at), tables)
 
     def read(
         self, asset: str, night: date | None = None, run_id: str | None = None
     ) -> dict[str, pd.DataFrame]:
         """As `Landing.read`, by default of this night."""
-        return self.files.read(asset, district_id=self.district_id, night=night or self.night, run_id=run_id)
+        night = night or self.run.night
+        return self.files.read(asset, district_id=self.run.district_id, night=night, run_id=run_id)
 
-    def read_last(self, asset: str, table: str) -> list[pd.DataFrame]:
-        """One table of an asset as last landed, in a list: a hint, so a damaged file is as good as none."""
+    def last_reads(self, asset: str) -> pd.DataFrame | None:
+        """The asset's last landed table of reads: a hint, so a damaged file is as good as none."""
         with suppress(LandingError):
-            found = self.files.read_last(asset, table, district_id=self.district_id, up_to=self.night)
-            return [] if found is None else [found]
-        return []
+            return self.files.read_last(
+                asset, "Reads", district_id=self.run.district_id, up_to=self.run.night
+            )
+        return None
 
     def reads(self) -> list[pd.DataFrame]:
         """The usable tables of reads of tonight's raw assets, by this run or else by the last one."""
 
         def find(asset: str) -> LandedAsset | None:
             landed = self._landed(asset)
-            own = [one for one in landed if one.run_id == self.run_id]
+            own = [one for one in landed if one.run_id == self.run.run_id]
             return next(reversed(own or landed), None)
 
         return _open_reads(self.files, find)
@@ -98,25 +96,25 @@ class RunLanding:
         This run if it read Qmlativ itself, or else the last one that had landed them when they were filtered.
         """
         filtered = self.newest("cecs_filtered_enrollments")
-        filtered_at = filtered.landed_at if filtered else self.started_at
+        filtered_at = filtered.landed_at if filtered else self.run.started_at
         raw = self._landed("raw_enrollments")
         runs = [one.run_id for one in raw if one.landed_at <= filtered_at]
-        return self.run_id if self.run_id in runs else next(reversed(runs), None)
+        return self.run.run_id if self.run.run_id in runs else next(reversed(runs), None)
 
     def _landed(self, asset: str) -> list[LandedAsset]:
-        return self.files.landed(asset, district_id=self.district_id, night=self.night)
+        return self.files.landed(asset, district_id=self.run.district_id, night=self.run.night)
 
 
 class LandedEvidence:
     """The gate's access to the landing (`warehouse.publishing.Landing`)."""
 
     def __init__(self, landing: RunLanding, reads: Iterable[pd.DataFrame]) -> None:
-        self._landing, self._tonight = landing, _rows(reads)
+        self._landing, self._tonight = landing, rows_by_object(reads)
 
     def emptied(self, published: Snapshot) -> dict[str, int]:
         """Objects without rows tonight, and their number of rows in the published night."""
         files = self._landing.files
-        before = _rows(_open_reads(files, partial(landed_for, files, published)))
+        before = rows_by_object(_open_reads(files, partial(landed_for, files, published)))
         return {name: rows for name, rows in before.items() if rows and self._tonight.get(name) == 0}
 
     def staying(self, published: Snapshot) -> Students | None:
@@ -128,7 +126,7 @@ class LandedEvidence:
             landed = read_landed_for(self._landing.files, published, "raw_enrollments")
         except LandingError:
             return None
-        statuses, uncertain = statuses_of(landed, self._landing.night)
+        statuses, uncertain = statuses_of(landed, self._landing.run.night)
         active = statuses.loc[statuses["status"].isin(ACTIVE), "student_id"]
         staying: Students = pd.concat([active, uncertain["student_id"]]).to_numpy(dtype=np.int64)
         return staying
@@ -145,7 +143,3 @@ def _open_reads(landing: Landing, find: Callable[[str], LandedAsset | None]) -> 
             if landed := find(asset):
                 found.append(landing.open(landed, "Reads")["Reads"])
     return found
-
-
-def _rows(reads: Iterable[pd.DataFrame]) -> dict[str, int]:
-    return rows_by_object(chain.from_iterable(one["Arrived"] for one in reads))

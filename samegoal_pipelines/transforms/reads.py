@@ -85,15 +85,16 @@ def is_granted(reads: pd.DataFrame, qmlativ_object: str, field: str) -> bool:
     return field in json.loads(fields)
 
 
-def rows_by_listing(arrived: Iterable[str]) -> dict[str, int]:
-    """Rows received by listing, from `Arrived` in these tables of reads. The last table wins."""
+def rows_by_listing(reads: Iterable[pd.DataFrame | None]) -> dict[str, int]:
+    """Rows received by listing. The last table of reads wins. None: an asset has no such table."""
+    arrived = (each for one in reads if one is not None for each in one["Arrived"])
     return {listing: rows for each in arrived for listing, rows in json.loads(each).items()}
 
 
-def rows_by_object(arrived: Iterable[str]) -> dict[str, int]:
+def rows_by_object(reads: Iterable[pd.DataFrame | None]) -> dict[str, int]:
     """Rows received by object, over all school years."""
     found = Counter[str]()
-    for listing, rows in rows_by_listing(arrived).items():
+    for listing, rows in rows_by_listing(reads).items():
         found[listing.partition("?")[0]] += rows
     return found
 

@@ -201,7 +201,7 @@ def reads(result):
 
 
 def arrived(result):
-    return rows_by_listing(reads(result)["Arrived"])
+    return rows_by_listing([reads(result)])
 
 
 @pytest.mark.parametrize("factor", [0, 0.4, 1, 2.5])

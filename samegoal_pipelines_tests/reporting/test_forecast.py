@@ -20,7 +20,7 @@ from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.transforms.forecast import Flip
 from samegoal_pipelines.transforms.gate import Students
 from samegoal_pipelines.transforms.snapshot import statuses_of
-from samegoal_pipelines.warehouse.snapshots import Snapshot
+from samegoal_pipelines.warehouse.snapshots import RunIdentity, Snapshot
 from samegoal_pipelines_tests.reporting.factories import attempt, land, register
 from samegoal_pipelines_tests.transforms.builders import enrollments, entry
 from samegoal_pipelines_tests.warehouse.factories import Gate, Tried, snapshot, student, try_night
@@ -76,8 +76,8 @@ class District:
         )
 
     def _staying(self, tonight: date, published: Snapshot) -> Students | None:
-        landing = RunLanding(self.landing, "grand-bend", tonight, "tonight", datetime.now(UTC))
-        return LandedEvidence(landing, reads=[]).staying(published)
+        run = RunIdentity("grand-bend", tonight, "tonight", datetime.now(UTC))
+        return LandedEvidence(RunLanding(self.landing, run), reads=[]).staying(published)
 
     def look_ahead(self, night: date) -> Ahead:
         now = datetime.combine(night, time(15), UTC)

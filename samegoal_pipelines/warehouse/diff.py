@@ -52,8 +52,7 @@ def undo(cursor: Any, district_id: str, night: date) -> None:
     """Undo what was published as of `night` and of any later night."""
     parameters = {"district": district_id, "night": night}
     for history in HISTORIES:
-        cursor.execute(fill(_FORGET, history), parameters)
-        cursor.execute(fill(_REOPEN, history), parameters)
+        cursor.execute(fill(_UNDO, history), parameters)
     for ledger in ("samegoal.student_changes", "samegoal.departures"):
         cursor.execute(_FORGET_CHANGES.format(ledger=ledger), parameters)
 
@@ -61,7 +60,7 @@ def undo(cursor: Any, district_id: str, night: date) -> None:
 def stage(cursor: Any, content: Content, district_id: str, night: date) -> Staged:
     """Compare the snapshot with the current rows, and load what differs into temporary tables.
 
-    The temporary tables last until `discard` or the end of the transaction.
+    The temporary tables last until the next call or the end of the transaction.
     """
     staged = Staged(*(_compare(cursor, rows, content.carried_over, district_id) for rows in content.all_rows))
     parameters: dict[str, object] = {"district": district_id}
@@ -79,18 +78,11 @@ def stage(cursor: Any, content: Content, district_id: str, night: date) -> Stage
     return staged
 
 
-def discard(cursor: Any) -> None:
-    """Drop what was staged, because it is written or because the current rows have changed."""
-    for history in HISTORIES:
-        cursor.execute(fill("drop table if exists {new}, {old}", history))
-
-
 def write(cursor: Any, staged: Staged, absent: pd.DataFrame, district_id: str, night: date) -> None:
     """Make the staged rows current as of `night`. Record changes, and departures with `absent`'s reasons."""
     parameters: dict[str, object] = {"district": district_id, "night": night}
     for difference in staged:
-        cursor.execute(fill(_CLOSE, difference.rows.history), parameters)
-        cursor.execute(fill(_OPEN, difference.rows.history))
+        cursor.execute(fill(_WRITE, difference.rows.history), parameters)
     if staged.first:
         cursor.execute(_ALL_ADDED, parameters)
         return
@@ -161,9 +153,10 @@ _PACKED = """
     where district_id = %(district)s and valid_to is null
     """
 
-_FORGET = "delete from {history} where district_id = %(district)s and valid_from >= %(night)s"
-
-_REOPEN = "update {history} set valid_to = null where district_id = %(district)s and valid_to >= %(night)s"
+_UNDO = """
+    delete from {history} where district_id = %(district)s and valid_from >= %(night)s;
+    update {history} set valid_to = null where district_id = %(district)s and valid_to >= %(night)s
+    """
 
 _FORGET_CHANGES = "delete from {ledger} where district_id = %(district)s and snapshot_date >= %(night)s"
 
@@ -175,7 +168,11 @@ _ALL_ADDED = """
     order by student_id
     """
 
-_LOAD = "create temporary table {new} (like {history}) on commit drop"
+# COPY cannot write to a table under row-level security.
+_LOAD = """
+    drop table if exists {new}, {old};
+    create temporary table {new} (like {history}) on commit drop
+    """
 
 _MEASURE = "analyze {new} ({key}), {old} ({key})"  # else Postgres assumes few rows
 
@@ -203,9 +200,10 @@ _KEEP_EQUAL_ROWS = """
     from equal where history.ctid = equal.place
     """
 
-_CLOSE = "update {history} set valid_to = %(night)s where ctid = any (array(select place from {old}))"
-
-_OPEN = "insert into {history} ({loaded}) select {loaded} from {new}"  # they are in key order already
+_WRITE = """
+    update {history} set valid_to = %(night)s where ctid = any (array(select place from {old}));
+    insert into {history} ({loaded}) select {loaded} from {new}  -- they are in key order already
+    """
 
 _DEPARTURES = """
     insert into samegoal.departures (district_id, snapshot_date, student_id, student_number, last_status, why)

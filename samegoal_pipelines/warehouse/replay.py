@@ -146,7 +146,6 @@ def replay(
             s.refuse_outdated(content)
             staged = diff.stage(cursor, content, district_id, night.snapshot_date)
             counts = s.write(content, staged, night.snapshot_date)
-            diff.discard(cursor)
             rewritten.append((counts, facts_of(content, counts, night.dropped_by_time)))
         hide_again(connection, hidden, district_id, last.snapshot_date)
         differences = _compare(cursor, district_id, [night.snapshot_date for night in nights])

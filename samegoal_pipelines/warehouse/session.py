@@ -138,7 +138,6 @@ class Session:
         comparisons = [(one, self._measure(one)) for one in against[:1]]
         if now is not None and now.snapshot_date == run.night:
             self._before = shown(self.cursor, run.district_id)
-            diff.discard(self.cursor)
             diff.undo(self.cursor, run.district_id, run.night)
             self._staged = diff.stage(self.cursor, content, run.district_id, run.night)
             comparisons += [(one, self._measure(one)) for one in against[1:]]

@@ -218,7 +218,7 @@ def test_a_hold_that_fails_to_be_released_can_be_released_later(district, monkey
     held = hold(district)
     before = every_byte(district)
     with monkeypatch.context() as broken:
-        broken.setattr("samegoal_pipelines.warehouse.diff._CLOSE", "select 1 / 0")
+        broken.setattr("samegoal_pipelines.warehouse.diff._WRITE", "select 1 / 0")
         with pytest.raises(WarehouseError, match=r"^releasing: .*SQLSTATE 22012"):
             release_held(district, held)
     assert every_byte(district) == before

@@ -184,17 +184,6 @@ select md5(string_agg(part, ';' order by part)) from (
     where setdatabase = (select oid from pg_database where datname = current_database())
 ) as catalogs(part)
 """
-_FILLED = """
-create function pg_temp.filled() returns setof text language plpgsql as $$
-declare name text; filled boolean;
-begin
-    for name in select oid::regclass from pg_class where relkind = 'r' and oid > 16384 loop
-        execute format('select exists (select from %s)', name) into filled;
-        if filled then return next name; end if;
-    end loop;
-end $$;
-select filled from pg_temp.filled()
-"""
 
 
 @dataclass
@@ -237,7 +226,9 @@ def _look_into(cursor: Any) -> tuple[str, set[str]]:
     """The shape of a database, and its tables with rows."""
     cursor.execute(_SHAPE)
     shape = str(cursor.fetchone()[0])
-    cursor.execute(_FILLED)
+    cursor.execute("select oid::regclass::text from pg_class where relkind = 'r' and oid > 16384")
+    filled = [f"select '{name}' where exists (select from {name})" for (name,) in cursor]
+    cursor.execute(" union all ".join(filled) or "select where false")
     return shape, {name for (name,) in cursor}
 
 

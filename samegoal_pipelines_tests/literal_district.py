@@ -7,7 +7,15 @@ from typing import Any
 
 from samegoal_pipelines.sandbox import SandboxDistrict
 from samegoal_pipelines.sandbox.objects import SCHEMAS, Row, common_rows, school_year_of, table_of
+from samegoal_pipelines.tables.catalog import OBJECTS
 
+# Fields that a district may decline to grant, marked ★ in the contract
+OPTIONAL_FIELDS = {
+    f"{wanted.path}.{column.name}"
+    for wanted in OBJECTS.values()
+    for column in wanted.fields
+    if column.optional
+}
 # EntityID, SchoolID and name
 CAMPUSES = ((101, 1101, "Prairie Elementary School"), (102, 1001, "Prairie High School"))
 

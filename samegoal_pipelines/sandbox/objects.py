@@ -27,14 +27,6 @@ _FIELDS["Demographics/Name"] |= {"IsStudentName": pa.bool_(), "IsGuardianName": 
 SCHEMAS = {path: pa.schema(list(fields.items())) for path, fields in _FIELDS.items()}
 """Module/Object → its fields; the first is the primary key."""
 
-OPTIONAL_FIELDS = frozenset(
-    f"{wanted.path}.{column.name}"
-    for wanted in OBJECTS.values()
-    for column in wanted.fields
-    if column.optional
-)
-"""Fields that a district may decline to grant, marked ★ in the contract, as "Module/Object.Field"."""
-
 YEARS_BACK = 3
 WITHDRAWAL_CODES = ("01", "03", "16", "24", "33", "60", "66", "78", "81", "82", "83", "90", "98", "CECS")
 """01: graduated. 33: moved to another campus of the district. CECS: the end of a cross-entity course."""

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from samegoal_pipelines.cli.nights import line
-from samegoal_pipelines.sandbox.objects import OPTIONAL_FIELDS
+from samegoal_pipelines_tests.literal_district import OPTIONAL_FIELDS
 from samegoal_pipelines_tests.mass_changes import ENTRIES, TOMORROW, enrolled
 from samegoal_pipelines_tests.pipeline import TODAY
 

@@ -15,8 +15,8 @@ from samegoal_pipelines.districts.registry import District, Registry
 from samegoal_pipelines.districts.verify import Step, Verification, landed_rows, verify
 from samegoal_pipelines.landing import LandedAsset, Landing, LandingError
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer, serve
-from samegoal_pipelines.sandbox.objects import OPTIONAL_FIELDS
 from samegoal_pipelines_tests.landing.forging import with_declared_columns
+from samegoal_pipelines_tests.literal_district import OPTIONAL_FIELDS
 
 TODAY = date(2026, 10, 1)
 CODES = {"District/Entity", "District/SchoolYear"}

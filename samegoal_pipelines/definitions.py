@@ -3,8 +3,6 @@
 Tests call `build_defs` with their own deployment.
 """
 
-import warnings
-from collections.abc import Iterable, Sequence
 from multiprocessing import parent_process
 from typing import Any
 
@@ -36,8 +34,9 @@ ASSETS = [raw, students, published, worklist, report]
 
 def build_defs(deployment: Deployment | None = None) -> dg.Definitions:
     """The assets, jobs, schedule and resources over one deployment, by default the environment's."""
+    assets: Any = dg.load_assets_from_modules(ASSETS)
     return dg.Definitions(
-        assets=_with_owner_and_code(dg.load_assets_from_modules(ASSETS)),
+        assets=dg.map_asset_specs(lambda spec: spec.replace_attributes(owners=[OWNER]), assets),
         asset_checks=[alerts.once_published],
         jobs=[
             nightly.nightly_snapshot,
@@ -58,14 +57,6 @@ def build_defs(deployment: Deployment | None = None) -> dg.Definitions:
         # One process per run: `today` is decided once, and frames are passed on in memory.
         executor=dg.in_process_executor,
     )
-
-
-def _with_owner_and_code(assets: Iterable[Any]) -> Sequence[Any]:
-    """Every asset with its owner and a link to its code."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)  # code references are in beta in Dagster 1.13
-        linked: Any = dg.with_source_code_references(list(assets))
-    return dg.map_asset_specs(lambda spec: spec.replace_attributes(owners=[OWNER]), linked)
 
 
 @dg.definitions

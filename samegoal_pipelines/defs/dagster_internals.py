@@ -19,7 +19,6 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
-from dagster._core.events import EngineEventData
 from dagster._core.launcher import CheckRunHealthResult as CheckRunHealthResult
 from dagster._core.launcher import WorkerStatus as WorkerStatus
 from dagster._core.remote_origin import (
@@ -57,13 +56,6 @@ def about_last_materialization(
             storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
         )
     return None
-
-
-def link_release(instance: dg.DagsterInstance, held_run_id: str, release_run_id: str) -> None:
-    """Write the release into the log of the run that was held, if Dagster still has that run."""
-    if run := instance.get_run_by_id(held_run_id):
-        link = EngineEventData(metadata={"released in run": dg.MetadataValue.dagster_run(release_run_id)})
-        instance.report_engine_event("What was held here has been released.", run, link)
 
 
 def location_of(run: dg.DagsterRun) -> str:

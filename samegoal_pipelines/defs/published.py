@@ -11,7 +11,6 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from samegoal_pipelines.defs.dagster_internals import link_release
 from samegoal_pipelines.defs.district_run import DISTRICTS, RELEASE_TAG, DistrictRun
 from samegoal_pipelines.defs.errors import as_dagster_failure, tag_outcome
 from samegoal_pipelines.defs.gate import (
@@ -149,7 +148,9 @@ def release_held(context: dg.AssetExecutionContext, config: Release, run: Distri
             released_by=who,
             reason=why,
         )
-        link_release(context.instance, held.run_id, context.run.run_id)
+        if held_run := context.instance.get_run_by_id(held.run_id):  # Dagster prunes old ones
+            said = f"What was held here has been released by run {context.run.run_id}."
+            context.instance.report_engine_event(said, held_run)
         facts = {
             "released by": who,
             "why": why,

@@ -24,7 +24,6 @@ from samegoal_pipelines.defs.dagster_internals import (
     LeanStorage,
     about_last_materialization,
     appear_in_timeline,
-    link_release,
     location_of,
     run_of_task,
 )
@@ -70,21 +69,6 @@ def test_a_check_can_say_which_materialization_it_is_about(instance):
         "neither the check on_time nor the worklist of a held night (alerts.py, checks.py)"
     )
     assert about_last_materialization(instance, "published_snapshot", "beta") is None
-
-
-def test_an_engine_event_can_link_a_held_run_to_its_release(instance):
-    held = instance.create_run_for_job(trivial)
-    link_release(instance, held.run_id, "the-release")
-    links = [
-        entry.dagster_event.event_specific_data.metadata.get("released in run")
-        for entry in instance.all_logs(held.run_id)
-        if entry.dagster_event
-    ]
-    assert dg.MetadataValue.dagster_run("the-release") in links, (
-        "report_engine_event takes no EngineEventData with metadata any more: a held run does not say "
-        "which run released it (published.py)"
-    )
-    link_release(instance, dg.DagsterRun(job_name="gone").run_id, "the-release")
 
 
 def test_a_run_in_this_process_can_be_labeled_for_the_timeline(instance):

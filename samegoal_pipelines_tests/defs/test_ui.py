@@ -200,7 +200,7 @@ def see_that_it_is_released(page: Page, server: DevServer) -> None:
     expect(page.get_by_text("released by Pat Principal: the campus has closed").last).to_be_visible()
     expect(entry(page, "held because")).to_contain_text("30 of 60 students")
     entry(page, "held in run").get_by_role("link").click()
-    expect(page.get_by_text("What was held here has been released.")).to_be_visible()
+    expect(page.get_by_text("What was held here has been released by run")).to_be_visible()
 
 
 def see_the_report(page: Page, server: DevServer) -> None:

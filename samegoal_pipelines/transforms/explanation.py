@@ -293,7 +293,7 @@ def _seen(
         row["enrollment_id"]: row | {"outcome": "counted", "reason": WHEN[kind]}
         for row, kind in zip(records_of(filtered.enrollments), when, strict=True)
     }
-    others, years = iter(_rows_of(student, filtered.excluded)), _year_names(raw)
+    others, years = iter(_rows_of(student, filtered.excluded)), year_names(raw)
     before: dict[tuple[Any, ...], SeenEnrollment] = {}
     for entry in _rows_of(student, raw["EntryWithdrawal"], "StudentID"):
         content = tuple(entry.values())
@@ -332,7 +332,8 @@ def _fate(row: Mapping[str, Any], unreadable: tuple[str, ...], today: date) -> s
     return f"{row['outcome']}: {(EXCLUDED | QUARANTINED)[reason].sentence}{details.get(reason, '')}"
 
 
-def _year_names(raw: Mapping[str, pd.DataFrame]) -> dict[int, str]:
+def year_names(raw: Mapping[str, pd.DataFrame]) -> dict[int, str]:
+    """SchoolYearID → the year's name for people, from `raw_enrollments`."""
     return {
         row["SchoolYearID"]: row["Description"] or str(row["NumericYear"] or row["SchoolYearID"])
         for row in records_of(raw["SchoolYear"])
@@ -375,7 +376,7 @@ def _why_building(raw: Mapping[str, pd.DataFrame], deciding: pd.DataFrame) -> st
     if found == NOWHERE:
         return "no school year lists its school"
     listed = schools["SchoolYearID"][int(found)].as_py()
-    year = _year_names(raw).get(listed, listed)
+    year = year_names(raw).get(listed, listed)
     if listed == row["school_year_id"][0].as_py():
         return f"its school as listed for its school year, {year}"
     return f"its school is not listed for its school year; {year} is the latest that lists it"

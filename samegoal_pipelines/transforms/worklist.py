@@ -18,6 +18,7 @@ from samegoal_pipelines.tables import worklist as problems
 from samegoal_pipelines.tables.vocabulary import GRADUATED_CODE, UNCERTAIN
 from samegoal_pipelines.transforms.columns import columns_of, greatest_per_group
 from samegoal_pipelines.transforms.enrollments import window_start
+from samegoal_pipelines.transforms.explanation import year_names
 from samegoal_pipelines.transforms.status import PAST, UPCOMING, deciding_order
 
 # A school closes its year with a code if at least this share of the year's enrollments, and at least this
@@ -70,7 +71,7 @@ def list_problems(
     counted, unused = _with_plain_texts(filtered)
     statuses, uncertain = classified["student_status"], classified["uncertain"]
     found = [
-        _never_closed(unused, raw_enrollments["SchoolYear"]),
+        _never_closed(unused, raw_enrollments),
         _upcoming_after_withdrawal(counted, statuses, today),
         _cecs_only(unused, counted),
         _ties(counted, statuses, today),
@@ -90,14 +91,11 @@ def list_problems(
 # -- the problems --
 
 
-def _never_closed(excluded: pd.DataFrame, years: pd.DataFrame) -> pd.DataFrame:
+def _never_closed(excluded: pd.DataFrame, raw: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Open enrollments of school years that are over."""
     rows = excluded[excluded["reason"] == "never_closed"]
-    year = _looked_up(
-        rows["school_year_id"], years.dropna(subset="Description"), "SchoolYearID", "Description"
-    )
-    detail = _period(rows) + ", never ended, school year " + year.fillna("unknown")
-    return _listed(problems.NEVER_CLOSED, rows, detail)
+    year = rows["school_year_id"].map(year_names(raw)).astype(_TEXT)
+    return _listed(problems.NEVER_CLOSED, rows, _period(rows) + ", never ended, school year " + year)
 
 
 def _upcoming_after_withdrawal(counted: pd.DataFrame, statuses: pd.DataFrame, today: date) -> pd.DataFrame:

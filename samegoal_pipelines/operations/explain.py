@@ -28,9 +28,6 @@ from samegoal_pipelines.warehouse.snapshots import Snapshot
 
 Tables = Mapping[str, pd.DataFrame]
 
-LONGEST_NUMBER = 60  # characters; Qmlativ's are much shorter
-
-
 _UNKNOWN = dict.fromkeys(Explanation.__annotations__) | {"uncertain": ()}
 
 
@@ -203,7 +200,7 @@ def _find(
     """
     wanted, warehouse, district_id = number.strip(), deployment.warehouse, night.district_id
     students: set[int] = set()
-    if wanted.isprintable() and 0 < len(wanted) <= LONGEST_NUMBER:  # the database rejects some others
+    if wanted and wanted.isprintable():  # the database rejects some others
         then, ever = (
             {
                 student

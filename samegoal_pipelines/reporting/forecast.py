@@ -114,9 +114,7 @@ def look_ahead(engine: sa.Engine, landing: Landing, board: Board) -> Ahead:
         if any(flip.new_status in (None, "INACTIVE") for flip in flips):  # else nobody is dropped
             # A night that failed or is late brings nothing more unless somebody acts.
             first = one.night + timedelta(days=one.state not in ("pending", "held"))
-            published = _published(engine, one.current, flips)
-            statuses = {student: row["status"] for student, row in published.items()}
-            hold = first_hold(one, limits, statuses, flips, first, last)
+            hold = first_hold(one, limits, _published(engine, one.current, flips), flips, first, last)
             if hold is not None and (one.state, one.night) != ("held", hold.night):  # that one is listed
                 holds.append(hold)
     holds.sort(key=lambda hold: (hold.night, hold.district_id))
@@ -166,7 +164,6 @@ def forecast_district(engine: sa.Engine, landing: Landing, one: DistrictNight, d
             next_step=f"land new ones: {SYNC}",
         ) from None
     published = _published(engine, one.current, flips)
-    statuses = {student: row["status"] for student, row in published.items()}
     numbers = {student: row["student_number"] for student, row in published.items()}
     first = max(today, night + timedelta(days=1))
     to_come = [flip for flip in flips if flip.day > today]
@@ -177,7 +174,7 @@ def forecast_district(engine: sa.Engine, landing: Landing, one: DistrictNight, d
         days=days,
         flips=_in_order(Counter(flip[1:] for flip in to_come)),
         overdue=len(flips) - len(to_come),
-        held_from=first_hold(one, Limits(**one.gate_limits), statuses, flips, first, until),
+        held_from=first_hold(one, Limits(**one.gate_limits), published, flips, first, until),
         students=tuple(flip._asdict() | {"student_number": numbers.get(flip.student_id)} for flip in to_come),
     )
 
@@ -211,7 +208,7 @@ def _published(engine: sa.Engine, current: Snapshot, flips: Iterable[Flip]) -> d
 def first_hold(
     one: DistrictNight,
     limits: Limits,
-    published_statuses: Mapping[int, str],
+    published: Mapping[int, Mapping[Any, Any]],
     flips: Sequence[Flip],
     first: date,
     last: date,
@@ -220,12 +217,12 @@ def first_hold(
 
     Args:
         one: a district that was published.
-        published_statuses: of the students whom the flips concern.
+        published: the `status` of the students whom the flips concern.
         flips: as `forecast_statuses` gives them, from the published night on. Those between two nights count
             for the later one.
         first, last: the nights to look at, without paused ones.
     """
-    statuses: dict[int, str | None] = {**published_statuses}
+    statuses: dict[int, str | None] = {student: row["status"] for student, row in published.items()}
     students, active = (one.current.students or 0, one.current.active) if one.current else (0, 0)
     oldest = {flip.student_id: flip.old_status for flip in reversed(flips)}
     # Without a published status, but with one by the rows, a student has no record in Qmlativ.

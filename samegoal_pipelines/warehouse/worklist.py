@@ -18,7 +18,7 @@ from samegoal_pipelines.warehouse.snapshots import find_first, of_district
 def read_worklist(engine: sa.Engine, district_id: str) -> list[dict[str, Any]]:
     """The district's current list, by building, problem and student number."""
     listed = registrar_worklist.c
-    columns = [listed[column.name] for column in REGISTRAR_WORKLIST.columns]
+    columns = [listed[name] for name in REGISTRAR_WORKLIST.names]
     order = (listed.building, listed.problem, listed.student_number, listed.enrollment_id)
     query = sa.select(*columns).where(listed.district_id == district_id).order_by(*order)
     with as_operator(engine, "reading the registrar's worklist") as connection:

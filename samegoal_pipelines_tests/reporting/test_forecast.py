@@ -1,6 +1,7 @@
 """The forecast and the gate agree: a night that is said to be held is held, and no other is."""
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -208,17 +209,18 @@ def test_a_pause_puts_the_hold_off_to_the_night_after_it(district, warehouse):
 # -- the arithmetic --
 
 
-def hold_of(rows: list[tuple], *, students: int, statuses: dict[int, str] | None = None) -> Any:
-    """When a district of so many students, all of them ENROLLED unless it is said, is held.
+def hold_of(rows: list[tuple], *, students: int, enrolled: Iterable[int] = ()) -> Any:
+    """When a district of so many students is held.
 
     Args:
         rows: days from June on, students, their statuses before and after.
+        enrolled: who of them is published. Default: everybody.
     """
     current = SimpleNamespace(students=students, active=students)
     one = SimpleNamespace(district_id="grand-bend", name="Grand Bend ISD", current=current, pause=None)
-    found = statuses if statuses is not None else {row[1]: "ENROLLED" for row in rows}
+    published = {n: {"status": "ENROLLED"} for n in (enrolled or {row[1] for row in rows})}
     flips = [Flip(student, after(day), old, new) for day, student, old, new in rows]
-    hold = first_hold(one, Limits(), found, flips, after(1), after(14))
+    hold = first_hold(one, Limits(), published, flips, after(1), after(14))
     return hold and (hold.night, hold.students, hold.of)
 
 
@@ -242,5 +244,5 @@ def test_who_is_in_doubt_counts_once_the_doubt_is_over():
 
 def test_who_has_no_record_does_not_count():
     rows = inactive(3, *range(90))
-    assert hold_of(rows, students=100, statuses=dict.fromkeys(range(40), "ENROLLED")) is None
-    assert hold_of(rows, students=100, statuses=dict.fromkeys(range(60), "ENROLLED")) == (after(3), 60, 100)
+    assert hold_of(rows, students=100, enrolled=range(40)) is None
+    assert hold_of(rows, students=100, enrolled=range(60)) == (after(3), 60, 100)

@@ -258,23 +258,21 @@ def test_a_hold_leaves_every_published_byte_and_counts_what_publishing_would_hav
     assert attempt.notes == ["the field is not granted"]
 
 
-def test_a_hold_whose_content_cannot_be_stored_leaves_nothing(warehouse):
-    publish_night(warehouse, 0, LAST)
-    before = every_byte(warehouse)
+def test_a_hold_whose_content_cannot_be_stored_leaves_nothing(district):
+    before = every_byte(district)
 
     def disk_full(_: object) -> None:
         raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space left"):
-        hold_night(warehouse, 1, snapshot(), replace(gate_of(), land_held=disk_full))
-    assert every_byte(warehouse) == before
+        hold_night(district, 1, snapshot(), replace(gate_of(), land_held=disk_full))
+    assert every_byte(district) == before
 
 
-def test_a_failure_after_the_hold_does_not_hide_the_hold(warehouse):
-    publish_night(warehouse, 0, LAST)
-    held = hold_night(warehouse, 1, snapshot(), gate_of(), run_id="held")
-    fail_night(warehouse, 0, "held: see above", run_id="held")
-    assert attempts(warehouse, "state", "held_reason")[-1] == ("held", held.reason)
+def test_a_failure_after_the_hold_does_not_hide_the_hold(district):
+    held = hold_night(district, 1, snapshot(), gate_of(), run_id="held")
+    fail_night(district, 0, "held: see above", run_id="held")
+    assert attempts(district, "state", "held_reason")[-1] == ("held", held.reason)
 
 
 def test_a_run_that_is_held_on_a_second_try_does_not_unpublish_what_it_published(warehouse):
@@ -342,15 +340,15 @@ def test_what_a_hold_hides_beside_a_new_parent_is_still_a_change_of_parents(ware
     assert rows(warehouse, changed) == [("parents", ["parents", *HIDDEN])]
 
 
-def test_what_is_held_is_landed_without_the_lock_and_before_the_hold_is_recorded(warehouse, monkeypatch):
+def test_what_is_held_is_landed_without_the_lock_and_before_the_hold_is_recorded(district, monkeypatch):
     """Landed files may take minutes, and nobody waits for that. A night that passes lands nothing."""
     monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)
     calls: list[tuple[str, int]] = []
 
     def lock_it(what: str, result: Any = None) -> Any:
-        with as_writer(warehouse, "grand-bend", "looking whether it is locked") as connection:
+        with as_writer(district, "grand-bend", "looking whether it is locked") as connection:
             warehouse_engine.lock(connection, "grand-bend")
-        calls.append((what, len(attempts(warehouse, "state"))))
+        calls.append((what, len(attempts(district, "state"))))
         return result
 
     gate = replace(
@@ -359,9 +357,8 @@ def test_what_is_held_is_landed_without_the_lock_and_before_the_hold_is_recorded
         staying=lambda _: lock_it("by time"),
         land_held=lambda _: lock_it("landed"),
     )
-    publish_night(warehouse, 0, LAST)
-    publish_night(warehouse, 1, snapshot(*SCHOOL[1:]), gate=gate)
-    hold_night(warehouse, 2, snapshot(), gate)
+    publish_night(district, 1, snapshot(*SCHOOL[1:]), gate=gate)
+    hold_night(district, 2, snapshot(), gate)
     assert calls == [("emptied", 1), ("emptied", 2), ("by time", 2), ("landed", 2)]
 
 

@@ -128,16 +128,18 @@ def credential_labels(deployment: Deployment, district: District) -> dict[str, s
 
 @command()
 def rotate_key(deployment: Deployment) -> int:
-    """Encrypt every Client Secret again with the first key of SAMEGOAL_SECRET_KEY.
+    """Encrypt every Client Secret again with the first configured key.
 
     If the key is in a file under SAMEGOAL_HOME, the command first creates a new key, and removes the old
     ones at the end. You can stop it and run it again at any time. Exit status 1: some secrets need a key that
     is lost. The command names their districts and finishes all others.
     """
+    from samegoal_pipelines.districts.cipher import CONFIGURED
+
     reencrypted, lost = deployment.registry.rotate_key()
     used = "a new key; the old keys are removed"
     if deployment.settings.configured_secret_keys is not None:
-        used = "the first key of SAMEGOAL_SECRET_KEY; you can remove the other keys"
+        used = f"the first key of {CONFIGURED}; you can remove the other keys"
     click.echo(f"Client Secrets encrypted again: {reencrypted:,}, with {used}")
     for line in lost:
         click.echo(f"error: {line}", err=True)

@@ -21,6 +21,7 @@ from samegoal_pipelines.districts.errors import DecryptionError
 from samegoal_pipelines.errors import Kind
 
 KEY_FILE = "secret.key"
+CONFIGURED = "SAMEGOAL_SECRET_KEY or SAMEGOAL_SECRET_KEY_FILE"
 _MAKE_KEY = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
 
 
@@ -33,7 +34,7 @@ class SecretCipher:
     """Encrypts and decrypts secrets. It reads and creates nothing before the first use.
 
     Args:
-        configured: comma-separated keys (``SAMEGOAL_SECRET_KEY``); without them, a key file in `home`.
+        configured: comma-separated keys (of `CONFIGURED`); without them, a key file in `home`.
     """
 
     def __init__(self, home: Path, configured: str | None) -> None:
@@ -93,7 +94,7 @@ class SecretCipher:
 
     @property
     def _where(self) -> str:
-        return str(self._file) if self.keys_in_file else "SAMEGOAL_SECRET_KEY"
+        return str(self._file) if self.keys_in_file else CONFIGURED
 
     def _keys(self) -> list[str] | None:
         text = self._configured

@@ -80,7 +80,7 @@ def test_a_key_file_of_another_account_is_one_plain_line(tmp_path, monkeypatch, 
 @pytest.mark.parametrize("key", ["hunter2", "äöü", ",", f"{'A' * 44},"])
 def test_what_is_no_key_is_refused_and_not_shown(tmp_path, key):
     with pytest.raises(
-        DecryptionError, match="SAMEGOAL_SECRET_KEY contains an invalid key; make one with: python"
+        DecryptionError, match="SAMEGOAL_SECRET_KEY_FILE contains an invalid key; make one with: python"
     ) as caught:
         SecretCipher(tmp_path, key).encrypt(SECRET)
     assert "hunter2" not in str(caught.value)

@@ -26,7 +26,7 @@ from samegoal_pipelines_tests.reporting.servers import Hook, Mailbox, mail, smtp
 
 ON_TIME = dg.AssetCheckKey(dg.AssetKey("published_snapshot"), "on_time")
 STAYS = {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"}
-SIX_IN_NEW_YORK, SIX_IN_CHICAGO, SIX_IN_HONOLULU = at("10:00"), at("11:00"), at("16:00")
+SIX_IN_CHICAGO = at("11:00")
 
 
 @pytest.fixture

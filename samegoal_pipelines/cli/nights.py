@@ -46,8 +46,8 @@ def line(outcome: Outcome) -> str:
         students, changes = counted(outcome.counts.students, "student"), _changes(outcome.counts)
         said = f"{outcome.district_id}: dry run for {outcome.night}: {students} ({changes})"
         if outcome.held:
-            why = "; ".join(outcome.reasons)
-            return on_one_line(f"{said}; the gate would hold it: {why}. To do: {outcome.to_check}")
+            why, to_do = "; ".join(outcome.verdict.reasons), outcome.verdict.to_check
+            return on_one_line(f"{said}; the gate would hold it: {why}. To do: {to_do}")
         return f"{said}; it would be published. Nothing was published or recorded"
     if outcome.held or outcome.failed:
         state = "held" if outcome.held else "error"
@@ -131,9 +131,9 @@ def outcome_facts(outcome: Outcome, *, students: bool = False) -> dict[str, Any]
         "dry_run": True,
         "snapshot_date": outcome.night,
         "state": state_of(outcome),
-        "reasons": list(outcome.reasons),
-        "next_step": outcome.to_check,
+        "reasons": list(outcome.verdict.reasons),
+        "next_step": outcome.verdict.to_check or None,
         **asdict(outcome.counts),
-        "gate": outcome.verdict.numbers if outcome.verdict else None,
+        "gate": outcome.verdict.numbers or None,
     }
     return facts | ({"changes": [asdict(one) for one in outcome.changes]} if students else {})

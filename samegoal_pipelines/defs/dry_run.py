@@ -35,27 +35,17 @@ class DryRun:
     district_id: str
     night: date
     counts: Counts
-    verdict: Verdict | None
-    """The gate's. None: nothing is published yet, or exactly this content is."""
+    verdict: Verdict
+    """The gate's. Without numbers: nothing is published yet, or exactly this content is."""
     changes: tuple[StudentChange, ...]
     """The students whom it would change, by number."""
     payload: SnapshotPayload = field(repr=False, compare=False)
     """All that it would publish, except carried-over students."""
 
     @property
-    def reasons(self) -> tuple[str, ...]:
-        """Why the gate would hold it. Empty: it would be published."""
-        return self.verdict.reasons if self.verdict else ()
-
-    @property
     def held(self) -> bool:
         """Whether the gate would hold it."""
-        return bool(self.reasons)
-
-    @property
-    def to_check(self) -> str | None:
-        """What a person should check first, if the gate would hold it."""
-        return self.verdict.to_check if self.verdict and self.held else None
+        return bool(self.verdict.found)
 
 
 @dg.op(out=dg.Out(io_manager_key=IN_MEMORY))
@@ -72,25 +62,26 @@ def try_night(
             refuse_unreadable_flags(tables, withholding)
         payload = compute_valid_night(raw, district_run.today, withholding)
         reads = [tables["Reads"] for tables in raw.values()]
-        counts, changes, verdict = preview(
+        counts, changes, asked = preview(
             district_run.deployment.warehouse,
             district_run.identity(),
             content_of(payload),
             district_run.district.limits,
             LandedEvidence(district_run.landing, reads),
         )
+        verdict = asked or Verdict()
         tried = DryRun(district_run.district_id, district_run.today, counts, verdict, tuple(changes), payload)
         facts: dict[str, Any] = {
             "snapshot date": tried.night.isoformat(),
-            "gate": f"would hold it: {'; '.join(tried.reasons)}" if tried.held else "would publish it",
+            "gate": f"would hold it: {'; '.join(verdict.reasons)}" if tried.held else "would publish it",
             "statuses": table(
                 ("status", "students"), ((label, getattr(counts, name)) for label, name in COUNTED.items())
             ),
             **change_facts(counts),
         }
-        if tried.to_check:
-            facts["what to do"] = tried.to_check
-        if verdict:
+        if verdict.found:
+            facts["what to do"] = verdict.to_check
+        if verdict.numbers:
             facts["shares"] = shares_table(verdict, district_run.district.limits)
         context.log.info(f"the gate {facts['gate']}")
         yield dg.Output(tried, metadata=facts)

@@ -22,11 +22,7 @@ from samegoal_pipelines.tables.people import (
     STUDENT_GUARDIAN,
     parents_table,
 )
-from samegoal_pipelines.transforms.demographics import (
-    parent_tables,
-    restriction_is_known,
-    student_tables,
-)
+from samegoal_pipelines.transforms.demographics import parent_tables, restriction_is_known, student_tables
 from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.reads import is_granted
 from samegoal_pipelines.transforms.status import classify_students

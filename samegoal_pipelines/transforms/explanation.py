@@ -161,22 +161,21 @@ class Explanation:
     window_start: date
     enrollments: tuple[SeenEnrollment, ...]
     decision: dict[str, Any] | None
-    """The row of `student_status`, with `student_number` if `has_record`, and `rule`, `rule_words`,
+    """The row of `student_status`, with `student_number` if Student has one, and `rule`, `rule_words`,
     `why_this_enrollment` and `why_this_building`."""
     uncertain: tuple[str, ...]
     """The quarantine reasons that leave the status in doubt."""
     absent: str | None
     """Why there is no status, in the words of the table `departures`."""
-    has_record: bool | None
-    """Whether Student and Name have a usable record. If not, a student with a status is carried over. None:
-    there is no status, or these objects' rows are gone."""
-    in_qmlativ: bool | None
-    """Whether the object Student has the student at all. None: its rows are gone."""
+    has_record: bool
+    """False: there is a status, but no usable record in Student and Name, so the student is carried over."""
+    in_qmlativ: bool
+    """False: the object Student does not have the student at all."""
 
     @property
     def carried_over(self) -> bool:
         """Whether the last published rows stay, if there are any."""
-        return bool(self.uncertain) or self.has_record is False
+        return bool(self.uncertain) or not self.has_record
 
     def sentences(self) -> list[str]:
         """The result as sentences for people."""
@@ -196,7 +195,7 @@ class Explanation:
         else:
             said = [f"no status: {self.absent}"]
         said.append(f"the import window begins on {self.window_start}")
-        if self.has_record is False:
+        if not self.has_record:
             said.append(
                 "Student and Name have no usable record of the student, so the last published rows, if any, "
                 "are carried over"
@@ -207,14 +206,14 @@ class Explanation:
     def cause(self) -> Cause:
         """Why the student is not published."""
         if self.decision is not None:
-            return NO_RECORD if self.has_record is False else CHANGED_SINCE
+            return CHANGED_SINCE if self.has_record else NO_RECORD
         if self.uncertain:
             doubt = self.uncertain[0]
             known = next((one.enrollment_id for one in self.enrollments if one.reason == doubt), None)
             which = f"enrollment {known}" if known else "an enrollment"
             why = f"cannot be relied on: {QUARANTINED[doubt].sentence}; nothing was published before"
             return Cause("quarantined", f"{which} {why}", QUARANTINED[doubt].fix)
-        if self.absent == NO_ROWS and self.in_qmlativ is False:
+        if self.absent == NO_ROWS and not self.in_qmlativ:
             return NOT_IN_QMLATIV
         if self.absent == LEFT_WINDOW:
             left = [one for one in self.enrollments if one.reason in ("outside_window", "never_closed")]
@@ -256,7 +255,7 @@ def explain(
         next(iter(_rows_of(student, frame)), None) for frame in (statuses, uncertain, absent)
     )
     decision = _decision(raw, filtered.enrollments, status, today) if status else None
-    has_record = in_qmlativ = None
+    has_record = in_qmlativ = True
     if raw_students is not None:
         in_qmlativ = bool(raw_students["Student"]["StudentID"].eq(student).any())
         if status and decision:

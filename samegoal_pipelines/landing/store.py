@@ -183,13 +183,18 @@ class Landing(Storage):
                     found[night] = path
         return found
 
-    def column_values(self, landed: LandedAsset, table: str, columns: list[str]) -> list[dict[str, Any]]:
-        """These columns of a landed table, whether or not it is as landed. Empty if it cannot be read."""
-        with self._reading(landed.district_id), suppress(FileNotFoundError):
-            content = self.files.cat_file(f"{self._folder(landed)}/{table}.parquet")
-            with suppress(OSError, pa.ArrowException):
-                return list(pq.read_table(pa.BufferReader(content), columns=columns).to_pylist())
-        return []
+    def values(self, district_id: str, asset: str, table: str, *columns: str) -> set[tuple[Any, ...]]:
+        """What these columns of a table hold in any run's readable file, whether or not it is as landed."""
+        found: set[tuple[Any, ...]] = set()
+        with self._reading(district_id):
+            for path in self.files.find(f"{self.base}/{district_id}"):
+                if path.endswith(f"/{asset}/{table}.parquet"):
+                    with suppress(FileNotFoundError):  # deleted meanwhile
+                        content = pa.BufferReader(self.files.cat_file(path))
+                        with suppress(OSError, KeyError, pa.ArrowException):
+                            read = pq.read_table(content, columns=list(columns))
+                            found.update(zip(*(read[name].to_pylist() for name in columns), strict=True))
+        return found
 
     def read_last(self, asset: str, table: str, *, district_id: str, up_to: date) -> pd.DataFrame | None:
         """One table of the asset as last landed on that night or before. None if it never landed."""

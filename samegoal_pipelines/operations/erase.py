@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from samegoal_pipelines.defs.district_run import DISTRICTS
 from samegoal_pipelines.defs.instance import Instance, open_instance
@@ -172,7 +171,9 @@ def _find(deployment: Deployment, district_id: str, number: str, student_id: int
     wanted = number.strip()
     found: set[int] = set()
     if wanted:
-        pairs = _landed(deployment, district_id, "raw_students", "Student", "StudentID", "StudentNumber")
+        pairs = deployment.landing.values(
+            district_id, "raw_students", "Student", "StudentID", "StudentNumber"
+        )
         pairs |= changes.numbers_like(deployment.warehouse, district_id, wanted)
         found = {one for one, text in pairs if one is not None and (text or "").strip() == wanted}
     found -= erase.erased_students(deployment.warehouse, district_id).among(found)
@@ -205,7 +206,9 @@ def _rewrite(
     dry_run: bool,
 ) -> Rewritten:
     """Remove them from the landed files, from `raw_parents` last: only it says whose parents are whose."""
-    pairs = _landed(deployment, district_id, "raw_parents", "StudentGuardian", "StudentID", "NameIDGuardian")
+    pairs = deployment.landing.values(
+        district_id, "raw_parents", "StudentGuardian", "StudentID", "NameIDGuardian"
+    )
     gone = erased.among({student for student, _ in pairs})
     theirs = {parent for student, parent in pairs if student in gone}
     others = {parent for student, parent in pairs if student not in gone}
@@ -217,16 +220,3 @@ def _rewrite(
         last="raw_parents",
         dry_run=dry_run,
     )
-
-
-def _landed(
-    deployment: Deployment, district_id: str, asset: str, table: str, *columns: str
-) -> set[tuple[Any, ...]]:
-    """What these columns of one table of an asset hold in any landed run."""
-    landing = deployment.landing
-    return {
-        tuple(row[name] for name in columns)
-        for night in landing.nights(district_id)
-        for landed in landing.landed(asset, district_id=district_id, night=night)
-        for row in landing.column_values(landed, table, list(columns))
-    }

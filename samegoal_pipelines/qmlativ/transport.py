@@ -47,7 +47,6 @@ _PASSING = frozenset({408, 425, 429})  # and 5xx, among them Cloudflare's 520 to
 _LASTING = frozenset({501, 505})
 _CUT_SHORT = "the answer was cut short"
 _WRONG_ADDRESS: dict[str, Any] = {"kind": Kind.ADDRESS, "next_step": CHECK_ADDRESS}
-_CHECK_LATER: dict[str, Any] = {"next_step": "run again later, and check the API Base URL if it stays so"}
 _HEADERS = {
     "Accept": "application/json",
     "Accept-Encoding": "gzip",
@@ -270,10 +269,11 @@ def _unavailable(status: int, retry_after: str | None, where: str) -> SourceUnav
 def _check_json(answer: Answer, where: str) -> None:
     """Check that a 200 looks like a complete JSON document: its start and end, and closed brackets."""
     kind = answer.content_type
-    if answer.is_html:
-        raise SourceUnavailableError("expected JSON, got text/html: maintenance page?", where, **_CHECK_LATER)
-    if kind and "json" not in kind and not kind.startswith(("text/plain", "application/octet-stream")):
-        raise SourceUnavailableError("expected JSON, got another content type", where, **_CHECK_LATER)
+    accepted = not kind or "json" in kind or kind.startswith(("text/plain", "application/octet-stream"))
+    if answer.is_html or not accepted:
+        got = "text/html: maintenance page?" if answer.is_html else "another content type"
+        next_step = "run again later, and check the API Base URL if it stays so"
+        raise SourceUnavailableError(f"expected JSON, got {got}", where, next_step=next_step)
     if not answer.body[-64:].rstrip().endswith((b"}", b"]")) or is_cut(answer.body):
         raise SourceUnavailableError(_CUT_SHORT, where)
 

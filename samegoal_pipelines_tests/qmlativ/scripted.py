@@ -33,7 +33,7 @@ from samegoal_pipelines.tables.people import COUNTY
 SECRET = "a-secret-that-must-not-show"
 IMPATIENT = RetryPolicy(connect=60, read=60, total=120, attempts=3, backoff=0.01, longest_wait=0.3)
 """Waits little between attempts; for an answer as long as a busy machine may take."""
-_PAGE = re.compile(r"/Tenant/Custom/(\d+)/(\w+/\w+)/(\d+)/(\d+)")
+_PAGE = re.compile(r"/Tenant/Custom/\d+/\w+/\w+/(\d+)/\d+")
 
 
 @dataclass
@@ -68,16 +68,10 @@ class Request:
     body: bytes
 
     @property
-    def object(self) -> str | None:
-        """The object of a page."""
-        match = _PAGE.fullmatch(self.path)
-        return match[2] if match else None
-
-    @property
     def page(self) -> int | None:
         """The number of a page."""
         match = _PAGE.fullmatch(self.path)
-        return int(match[3]) if match else None
+        return int(match[1]) if match else None
 
 
 Answers = Callable[[Request], Reply | None]
@@ -109,12 +103,8 @@ class ScriptedQmlativ:
 
             do_GET = do_POST = answer
 
-        class Server(socketserver.ThreadingTCPServer):
-            daemon_threads = True
-            allow_reuse_address = True
-            block_on_close = False
-
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
         self.port = self._server.server_address[1]
         self.base_url = f"http://127.0.0.1:{self.port}/Tenant"
 

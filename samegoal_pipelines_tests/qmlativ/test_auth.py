@@ -80,8 +80,9 @@ def test_a_token_is_asked_for_as_a_form_and_sent_with_every_call():
         Reply(403, {"Trace": "x" * 10_000, **EXPIRED}),
         Reply(401),
         Reply(401, b"<html></html>"),
+        Reply(403, b"<html>Token has expired</html>"),
     ],
-    ids=["expired", "expired (403)", "far into the body", "forgotten", "forgotten, by a web page"],
+    ids=["expired", "403", "far into the body", "forgotten", "forgotten, by a web page", "403 by a web page"],
 )
 def test_a_token_that_expires_or_is_forgotten_in_mid_read_is_renewed_once(refusal):
     tokens = Tokens(refusal)

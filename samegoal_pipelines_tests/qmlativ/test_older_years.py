@@ -92,32 +92,29 @@ class Answers:
         return SimpleNamespace(table=SimpleNamespace(num_rows=0))
 
 
+DOWN = errors.SourceUnavailableError("HTTP 503")
+REFUSALS = (
+    *(errors.RequestRefusedError("no"), errors.AccessRefusedError("no")),
+    *(errors.MalformedAnswerError("no"), errors.BlockedByFirewallError("")),
+)
+
+
 @pytest.mark.parametrize(
-    "error",
+    ("failures", "searched_then", "not_read"),
     [
-        *(errors.RequestRefusedError, errors.AccessRefusedError),
-        *(errors.MalformedAnswerError, errors.BlockedByFirewallError),
+        *(([refusal], [], (24, 23)) for refusal in REFUSALS),
+        ([DOWN, DOWN], [24], (24, 23)),
+        ([DOWN], [24, 23], ()),
     ],
 )
-def test_however_the_search_is_refused_the_newest_older_year_is_read_whole(error):
-    answers = Answers(error("no such search"))
+def test_a_search_that_fails_costs_only_older_years_and_is_tried_again_after_an_outage(
+    failures, searched_then, not_read
+):
+    answers = Answers(*failures)
     found = read_older_years([25, 24, 23], WINDOW_START, answers)
-    assert answers.asked == [(25, "searched"), (25, "whole")]
-    assert found.not_read == (24, 23)
-
-
-def test_a_search_that_always_ends_in_a_server_error_is_tried_twice_and_costs_only_the_older_years():
-    answers = Answers(errors.SourceUnavailableError("HTTP 500"), errors.SourceUnavailableError("HTTP 500"))
-    found = read_older_years([25, 24, 23], WINDOW_START, answers)
-    assert answers.asked == [(25, "searched"), (25, "whole"), (24, "searched")]
-    assert found.not_read == (24, 23)
-
-
-def test_an_outage_during_the_search_leaves_no_year_unread():
-    answers = Answers(errors.SourceUnavailableError("HTTP 503"))
-    found = read_older_years([25, 24, 23], WINDOW_START, answers)
-    assert [year for _, year in found.readings] == [25, 24, 23]
-    assert found.not_read == ()
+    assert answers.asked[:2] == [(25, "searched"), (25, "whole")]
+    assert answers.asked[2:] == [(year, "searched") for year in searched_then]
+    assert found.not_read == not_read
 
 
 @pytest.mark.parametrize("error", [errors.RateLimitedError, errors.ReadCancelledError, errors.QmlativError])

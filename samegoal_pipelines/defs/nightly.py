@@ -6,10 +6,9 @@ the clocks change. The schedule still runs a night that you already ran by hand.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
-from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -74,20 +73,6 @@ def nightly_by_district(
         yield dg.SkipReason(said)
 
 
-class Ledger(NamedTuple):
-    """District → the nights that the schedule has started, and the districts with any run in progress."""
-
-    started: Mapping[str, Set[date]]
-    unfinished: Set[str]
-
-    def has(self, district_id: str, night: date) -> bool:
-        """Whether a night is started, or the next one, which means that the clock was set back.
-
-        Later started nights do not count: the clock was wrong then, and the nights until then must run.
-        """
-        return not {night, night + timedelta(days=1)}.isdisjoint(self.started.get(district_id, ()))
-
-
 def look_at_tonight(
     deployment: Deployment, instance: dg.DagsterInstance, now: datetime, tick: str
 ) -> tuple[list[tuple[District, date]], str]:
@@ -100,7 +85,7 @@ def look_at_tonight(
     begun_ids = {district.id for district, _ in begun}
     pauses = all_pauses(deployment.warehouse)
     due = {one.id: night for one, night in begun if one.id not in pauses or not pauses[one.id].covers(night)}
-    ledger = read_ledger(instance, set(due.values()), now, tick)
+    started, unfinished = read_ledger(instance, set(due.values()), now, tick)
 
     def outcome(district: District) -> str:
         if not district.active:
@@ -111,9 +96,9 @@ def look_at_tonight(
             return f"before {NIGHT_BEGINS:%H:%M} local time"
         if district.id not in due:
             return "paused"
-        if ledger.has(district.id, due[district.id]):
+        if (district.id, due[district.id]) in started:
             return "started already"
-        return _STILL_RUNNING if district.id in ledger.unfinished else _REQUESTED
+        return _STILL_RUNNING if district.id in unfinished else _REQUESTED
 
     by_outcome = defaultdict[str, list[District]](list)
     for district in registered:
@@ -134,23 +119,27 @@ def districts_due(districts: Iterable[District], now: datetime) -> Iterator[tupl
             yield district, local.date()
 
 
-def read_ledger(instance: dg.DagsterInstance, nights: Collection[date], now: datetime, tick: str) -> Ledger:
-    """Read the ledger of these nights from Dagster's runs.
+def read_ledger(
+    instance: dg.DagsterInstance, nights: Collection[date], now: datetime, tick: str
+) -> tuple[set[tuple[str, date]], set[str]]:
+    """District and night of what the schedule has started of these nights, and the districts in progress.
 
     A run that this tick created but did not launch, because the daemon stopped in between, does not count:
     Dagster launches it when it is requested again with the same key. Runs created after `now` show that the
-    clock was set back, and their nights do not run again.
+    clock was set back, and their nights do not run again. Nor does the night before a started one. Older
+    nights do: the clock was wrong when the later one was started.
     """
     by_schedule = {SCHEDULE_TAG: SCHEDULE_NAME}
     asked = [dg.RunsFilter(tags={**by_schedule, TODAY_TAG: night.isoformat()}) for night in nights]
     asked.append(dg.RunsFilter(tags=by_schedule, created_after=now))
-    started = defaultdict[str, set[date]](set)
+    started: set[tuple[str, date]] = set()
     for run in chain.from_iterable(map(instance.get_runs, asked)):
         if run.status != dg.DagsterRunStatus.NOT_STARTED or run.tags.get(TICK_TAG) != tick:
-            started[run.tags[PARTITION_TAG]].add(date.fromisoformat(run.tags[TODAY_TAG]))
+            district_id, night = run.tags[PARTITION_TAG], date.fromisoformat(run.tags[TODAY_TAG])
+            started |= {(district_id, night), (district_id, night - timedelta(days=1))}
     unfinished = {
         run.tags[PARTITION_TAG]
         for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
         if PARTITION_TAG in run.tags and run.tags.get(TICK_TAG) != tick
     }
-    return Ledger(started, unfinished)
+    return started, unfinished

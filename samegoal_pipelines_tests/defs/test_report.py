@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -23,32 +21,32 @@ LEAVES = STAYS | {"EntryWithdrawalID": 2, "StudentID": 12, "EndDate": "2026-10-1
 THREE_IN_CHICAGO, SIX_IN_CHICAGO, SIX_IN_HONOLULU = at("08:00"), at("11:00"), at("16:00")
 
 
-def asked_for(
-    instance: dg.DagsterInstance, deployment: Any, now: datetime, became: str = "NOT_STARTED"
-) -> list[str]:
-    """The nights whose report is asked for now; the daemon makes their runs, which become this."""
-    due = reports_due(instance, deployment, now)
-    for request in due:
-        add_run(instance, request, became)
-    return [request.tags["samegoal/today"] for request in due]
-
-
 def add_run(instance: dg.DagsterInstance, request: dg.RunRequest, became: str) -> None:
     status = dg.DagsterRunStatus[became]
     instance.add_run(dg.DagsterRun(job_name=REPORT_JOB, tags=dict(request.tags), status=status))
 
 
-run_what_is_asked_for = partial(asked_for, became="SUCCESS")
+@pytest.fixture
+def asked_for(instance, deployment) -> Callable[..., list[str]]:
+    """The nights whose report is asked for now; the daemon makes their runs, which become this."""
+
+    def ask(now: datetime, became: str = "NOT_STARTED") -> list[str]:
+        due = reports_due(instance, deployment, now)
+        for request in due:
+            add_run(instance, request, became)
+        return [request.tags["samegoal/today"] for request in due]
+
+    return ask
 
 
-def test_the_report_is_asked_for_once_when_the_last_deadline_has_passed(deployment, instance):
+def test_the_report_is_asked_for_once_when_the_last_deadline_has_passed(deployment, asked_for):
     put(deployment.warehouse, "austin", "failed")
     put(deployment.warehouse, "honolulu", None, timezone="Pacific/Honolulu")
-    assert asked_for(instance, deployment, SIX_IN_CHICAGO) == ["2026-10-11"]
-    assert asked_for(instance, deployment, SIX_IN_HONOLULU - timedelta(seconds=1)) == []
-    assert asked_for(instance, deployment, SIX_IN_HONOLULU) == ["2026-10-12"]
-    assert asked_for(instance, deployment, SIX_IN_HONOLULU) == []
-    assert asked_for(instance, deployment, SIX_IN_HONOLULU + timedelta(hours=10)) == []
+    assert asked_for(SIX_IN_CHICAGO) == ["2026-10-11"]
+    assert asked_for(SIX_IN_HONOLULU - timedelta(seconds=1)) == []
+    assert asked_for(SIX_IN_HONOLULU) == ["2026-10-12"]
+    assert asked_for(SIX_IN_HONOLULU) == []
+    assert asked_for(SIX_IN_HONOLULU + timedelta(hours=10)) == []
 
 
 def test_a_report_that_fails_is_asked_for_again_three_times_in_all(deployment, instance):
@@ -66,57 +64,51 @@ def test_a_report_that_fails_is_asked_for_again_three_times_in_all(deployment, i
     assert gone == [(NIGHT, missing_report_message(NIGHT, 3, last.run_id))]
 
 
-def test_the_report_is_made_again_when_its_night_changes(deployment, instance):
+def test_the_report_is_made_again_when_its_night_changes(deployment, asked_for):
     """By a release, and by a run that fails later; not by time alone."""
     register(deployment.warehouse, "austin", registered_at=at("00:00"))
-    attempt(deployment.warehouse, "austin", "held", reason="too many")
-    assert run_what_is_asked_for(instance, deployment, SIX_IN_CHICAGO) == ["2026-10-12"]
-    assert run_what_is_asked_for(instance, deployment, SIX_IN_HONOLULU) == []
-
-    attempt(deployment.warehouse, "austin", "published")
-    assert run_what_is_asked_for(instance, deployment, SIX_IN_HONOLULU) == ["2026-10-12"]
-    assert run_what_is_asked_for(instance, deployment, SIX_IN_HONOLULU) == []
-
-    attempt(deployment.warehouse, "austin", "failed", reason="no luck")
-    assert run_what_is_asked_for(instance, deployment, SIX_IN_HONOLULU) == ["2026-10-12"]
-    assert run_what_is_asked_for(instance, deployment, SIX_IN_HONOLULU) == []
+    for hours, state in enumerate(("held", "published", "failed")):
+        attempt(deployment.warehouse, "austin", state, reason="no luck")
+        now = SIX_IN_CHICAGO + timedelta(hours=hours)
+        assert asked_for(now, "SUCCESS") == ["2026-10-12"]
+        assert asked_for(now + timedelta(minutes=30), "SUCCESS") == []
 
 
-def test_an_older_report_does_not_take_the_place_of_a_newer_one(deployment, instance):
+def test_an_older_report_does_not_take_the_place_of_a_newer_one(deployment, asked_for):
     register(deployment.warehouse, "austin", registered_at=at("00:00"))
     attempt(deployment.warehouse, "austin", "failed", reason="no luck")
     next_day = timedelta(days=1)
-    assert run_what_is_asked_for(instance, deployment, SIX_IN_CHICAGO) == ["2026-10-12"]
+    assert asked_for(SIX_IN_CHICAGO, "SUCCESS") == ["2026-10-12"]
     attempt(deployment.warehouse, "austin", "published", NIGHT + next_day)
-    assert run_what_is_asked_for(instance, deployment, SIX_IN_CHICAGO + next_day) == ["2026-10-13"]
+    assert asked_for(SIX_IN_CHICAGO + next_day, "SUCCESS") == ["2026-10-13"]
 
     attempt(deployment.warehouse, "austin", "published")
 
-    assert run_what_is_asked_for(instance, deployment, SIX_IN_CHICAGO + next_day) == []
+    assert asked_for(SIX_IN_CHICAGO + next_day, "SUCCESS") == []
 
 
-def test_the_report_comes_earlier_where_nothing_is_waited_for_any_more(deployment, instance):
+def test_the_report_comes_earlier_where_nothing_is_waited_for_any_more(deployment, asked_for):
     for district_id in ("alpha", "beta", "gamma"):
         register(deployment.warehouse, district_id, registered_at=at("00:00"))
     pause(deployment.warehouse, "gamma", paused_from=NIGHT, paused_to=NIGHT, set_by="pat")
     attempt(deployment.warehouse, "alpha", "published")
     attempt(deployment.warehouse, "beta", "failed", reason="no luck")
-    assert asked_for(instance, deployment, THREE_IN_CHICAGO) == []  # it may be tried again
+    assert asked_for(THREE_IN_CHICAGO) == []  # it may be tried again
     attempt(deployment.warehouse, "beta", "held", reason="too many")
-    assert asked_for(instance, deployment, THREE_IN_CHICAGO) == ["2026-10-12"]
+    assert asked_for(THREE_IN_CHICAGO) == ["2026-10-12"]
 
 
-def test_a_night_in_which_nothing_was_due_is_not_reported(deployment, instance):
+def test_a_night_in_which_nothing_was_due_is_not_reported(deployment, asked_for):
     register(deployment.warehouse, "alpha", active=False)
     register(deployment.warehouse, "beta", registered_at=at("20:00"))
-    assert asked_for(instance, deployment, at("23:00")) == []
+    assert asked_for(at("23:00")) == []
 
 
 @pytest.mark.parametrize("night", ["2026-10-31", "2026-11-01", "2027-03-13", "2027-03-14", "2028-02-29"])
-def test_every_night_is_reported_once_whatever_the_clocks_do(deployment, instance, night):
+def test_every_night_is_reported_once_whatever_the_clocks_do(deployment, asked_for, night):
     register(deployment.warehouse, "austin")
     begin = at("00:00", date.fromisoformat(night) - timedelta(days=1))
-    nights = [asked_for(instance, deployment, begin + timedelta(hours=n)) for n in range(72)]
+    nights = [asked_for(begin + timedelta(hours=n)) for n in range(72)]
     found = [one for some in nights for one in some]
     assert found.count(night) == 1
     assert sorted(found) == sorted(set(found))

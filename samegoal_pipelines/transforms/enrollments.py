@@ -268,30 +268,18 @@ def find_school_rows(schools: Columns, row_schools: np.ndarray, row_years: np.nd
 INCLUSIVE, SAME_DAY = 1, 0
 ROWS_THAT_TELL = 20
 SHARE_THAT_CONTRADICTS = 0.6
-LISTED = 10  # differences
 
 
-class EndDates(NamedTuple):
-    """The rows with both dates."""
-
-    rows: int
-    differences: dict[int, int]
-    """Days from EndDate to WithdrawalDate → rows, the most common first."""
-
-    def share(self, difference: int) -> float:
-        """The share of rows with this difference."""
-        return self.differences.get(difference, 0) / self.rows if self.rows else 0.0
-
-    @property
-    def contradicts_inclusive_reading(self) -> bool:
-        """Whether there are enough rows, and in most of them both dates are the same day."""
-        return self.rows >= ROWS_THAT_TELL and self.share(SAME_DAY) >= SHARE_THAT_CONTRADICTS
-
-
-def observe_end_dates(raw: Mapping[str, pd.DataFrame]) -> EndDates:
-    """Compare the two dates in the EntryWithdrawal rows of `raw_enrollments` that have both."""
+def observe_end_dates(raw: Mapping[str, pd.DataFrame]) -> dict[int, int]:
+    """Days from EndDate to WithdrawalDate → rows of EntryWithdrawal with both, the most common first."""
     dates = columns_of(raw["EntryWithdrawal"][["EndDate", "WithdrawalDate"]])
     end, withdrawal = (days(real_dates(dates[field])) for field in ("EndDate", "WithdrawalDate"))
     both = (end != NO_DAY) & (withdrawal != NO_DAY)
-    differences = pd.Series(withdrawal[both].astype(np.int64) - end[both]).value_counts()
-    return EndDates(int(both.sum()), differences.head(LISTED).to_dict())
+    seen: dict[int, int] = pd.Series(withdrawal[both].astype(np.int64) - end[both]).value_counts().to_dict()
+    return seen
+
+
+def contradicts_inclusive_reading(seen: Mapping[int, int]) -> bool:
+    """Whether `observe_end_dates` saw enough rows, and in most of them both dates are the same day."""
+    rows = sum(seen.values())
+    return rows >= ROWS_THAT_TELL and seen.get(SAME_DAY, 0) >= SHARE_THAT_CONTRADICTS * rows

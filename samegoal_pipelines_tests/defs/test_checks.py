@@ -70,11 +70,13 @@ def ended(*differences: int) -> dict[str, pd.DataFrame]:
 
 
 def test_dates_that_bear_the_reading_out_pass_with_their_share():
-    finding = end_dates(ended(*[1] * 9, 0))
+    """Of eleven differences, the ten most common ones are listed."""
+    finding = end_dates(ended(*[1] * 90, *range(20, 30)))
     assert finding.passed
-    assert finding.description == "in 90% of 10 enrollments WithdrawalDate is the day after EndDate"
+    assert finding.description == "in 90% of 100 enrollments WithdrawalDate is the day after EndDate"
     found = [record.data for record in finding.metadata["differences"].records]
-    assert [row["days from EndDate to WithdrawalDate"] for row in found] == ["1", "0"]
+    assert found[0] == {"days from EndDate to WithdrawalDate": "1", "enrollments": "90", "share": "90.0%"}
+    assert len(found) == 10
 
 
 def test_dates_that_contradict_it_are_a_warning_with_what_to_ask():

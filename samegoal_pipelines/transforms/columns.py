@@ -104,6 +104,13 @@ def real_dates(dates: pa.Array) -> pa.Array:
     return pc.if_else(pa.array(np.isin(days(dates), _PLACEHOLDER_DAYS)), None, dates)
 
 
+def clean(values: pa.Array) -> pa.Array:
+    """Texts as `given` and dates as `real_dates` make them; anything else as it is."""
+    if pa.types.is_string(values.type):
+        return given(values)
+    return real_dates(values) if pa.types.is_date32(values.type) else values
+
+
 def take(values: pa.Array, rows: np.ndarray) -> pa.Array:
     """The values of these rows; null for a row that is `NOWHERE`.
 

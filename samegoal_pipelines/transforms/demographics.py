@@ -28,6 +28,7 @@ from samegoal_pipelines.transforms.columns import (
     Columns,
     RowIndex,
     best_row_of,
+    clean,
     columns_of,
     flags,
     frame_from,
@@ -36,7 +37,6 @@ from samegoal_pipelines.transforms.columns import (
     ids,
     lowest_first,
     present,
-    real_dates,
     storable,
     take,
 )
@@ -232,15 +232,9 @@ def _describe(
     for column in declared.columns:
         if column.name not in columns:
             sources = [source.split(".")[-2:] for source in LINEAGE[declared.name][column.name].value]
-            values = [_clean(tables[table][field]) for table, field in sources]
+            values = [clean(tables[table][field]) for table, field in sources]
             columns[column.name] = take(pc.coalesce(*values), at[sources[0][0]])
     return {name: columns[name] for name in declared.names}
-
-
-def _clean(values: pa.Array) -> pa.Array:
-    if pa.types.is_string(values.type):
-        return given(values)
-    return real_dates(values) if pa.types.is_date32(values.type) else values
 
 
 def _follow(tables: Tables, name: str, keys: pa.Array, rows: np.ndarray) -> np.ndarray:

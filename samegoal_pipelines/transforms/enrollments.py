@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from samegoal_pipelines.tables.enrollments import FILTERED_ENROLLMENTS
+from samegoal_pipelines.tables.lineage import LINEAGE
 from samegoal_pipelines.tables.vocabulary import CECS, OUTCOME_OF_REASON
 from samegoal_pipelines.transforms.columns import (
     EPOCH,
@@ -22,6 +24,7 @@ from samegoal_pipelines.transforms.columns import (
     Columns,
     RowIndex,
     best_rows,
+    clean,
     columns_of,
     dates,
     days,
@@ -37,6 +40,10 @@ from samegoal_pipelines.transforms.columns import (
 )
 from samegoal_pipelines.transforms.entities import included_entities
 
+_FIELDS = {
+    name: origin.value[0].rpartition(".")[2] for name, origin in LINEAGE[FILTERED_ENROLLMENTS.name].items()
+}
+"""Column → the field that it is, unless it needs a rule."""
 UNKNOWN_CODE = 1  # position in the codes that `_withdrawal_codes` returns, after "no code"
 
 
@@ -64,23 +71,20 @@ def filter_enrollments(raw: Mapping[str, pd.DataFrame], today: date) -> Filtered
     school_rows = find_school_rows(schools, ids(entries["SchoolID"]), ids(entries["SchoolYearID"]))
 
     def pick(chosen: np.ndarray) -> dict[str, pa.Array]:
-        """These rows with the warehouse's column names, schools and codes."""
+        """The declared columns of these rows."""
         at_school = school_rows[chosen]
-        return {
-            "enrollment_id": take(entries["EntryWithdrawalID"], chosen),
-            "student_id": take(entries["StudentID"], chosen),
-            "entity_id": take(entries["EntityID"], chosen),
-            "school_id": take(entries["SchoolID"], chosen),
-            "school_year_id": take(entries["SchoolYearID"], chosen),
+        special = {
             "building": take(storable(schools["Name"]).dictionary_encode(), at_school),
             "building_reporting_id": take(
                 storable(schools["StateAssignedID"]).dictionary_encode(), at_school
             ),
-            "first_day": take(entries["StartDate"], chosen),
             "last_day": dates(last_day[chosen]),
             "withdrawal_code": take(codes.dictionary_encode(), row_codes[chosen]),
             "is_default_entity": pa.array(flags(entries["IsDefaultEntity"])[chosen]),
-            "is_cross_entity_course": take(entries["IsCrossEntityCourseEnrollment"], chosen),
+        }
+        return {
+            name: special[name] if name in special else take(clean(entries[field]), chosen)
+            for name, field in _FIELDS.items()
         }
 
     excluded = np.flatnonzero(outcome != NOWHERE)

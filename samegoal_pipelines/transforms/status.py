@@ -60,12 +60,13 @@ def classify_students(enrollments: pd.DataFrame, excluded: pd.DataFrame, today: 
     if (students[known][1:] < students[known][:-1]).any():
         known = known[np.argsort(students[known], kind="stable")]
     rows = deciding[known]
+    decided_by = when[rows]
     found = {name: plain(take(columns[name], rows)) for name in STUDENT_STATUS.names if name in columns}
-    reason = _reasons(when[rows], has_past[known], found["withdrawal_code"])
+    reason = _reasons(decided_by, has_past[known], found["withdrawal_code"])
     found["status"] = take(pa.array(STATUS_OF_REASON.values()), reason)
     found["reason"] = take(pa.array(STATUS_OF_REASON), reason)
     statuses = frame_of({name: found[name] for name in STUDENT_STATUS.names})
-    uncertain = _uncertain_students(excluded, students[known[when[rows] == CURRENT]])
+    uncertain = _uncertain_students(excluded, students[known[decided_by == CURRENT]])
     if len(uncertain):
         statuses = statuses.loc[~statuses["student_id"].isin(uncertain["student_id"])].reset_index(drop=True)
     return StudentStatuses(statuses, uncertain)

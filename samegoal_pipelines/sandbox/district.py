@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from typing import Any, Literal
 import pyarrow as pa
 from starlette.exceptions import HTTPException
 
-from samegoal_pipelines.sandbox.objects import SCHEMAS, Row, rows_of, school_year_of, table_of
+from samegoal_pipelines.sandbox.objects import ODD_VALUES, SCHEMAS, Row, school_year_of, table_of
 
 ENTITY_ID = 1
 """The entity of every district as a whole."""
@@ -44,7 +45,8 @@ class SandboxDistrict:
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The rows of an object, with odd values as they will be served."""
-        return rows_of(self.tables[name])
+        rows = self.tables[name].to_pylist()
+        return [row | json.loads(row.pop(ODD_VALUES, None) or "{}") for row in rows]
 
     def replace_rows(self, name: str, rows: Sequence[Row]) -> None:
         """Replace all rows of an object."""

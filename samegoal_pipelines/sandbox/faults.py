@@ -88,7 +88,3 @@ class Faults(list[Fault]):
         """Add a rule with these fields of Fault."""
         self.append(fault := Fault(**rule))
         return fault
-
-    def matching(self, call: Call) -> list[Fault]:
-        """The rules that apply to this request, in the order in which they were added."""
-        return [rule for rule in list(self) if rule.matches(call)]

@@ -43,7 +43,9 @@ def generated_district(
     frames = _frames(number, students, seed, today, year, campuses, slug)
     pass_nights(frames, seed, number, today, night)
     tables = {name: table_of(name, rows) for name, rows in literal.items()}
-    tables |= {name: _to_arrow(frame, SCHEMAS[name]) for name, frame in frames.items()}
+    for name, frame in frames.items():
+        complete = frame.reindex(columns=SCHEMAS[name].names)  # a field that it lacks is null
+        tables[name] = pa.Table.from_pandas(complete, SCHEMAS[name], preserve_index=False)
     return SandboxDistrict(
         id=slug,
         name=f"{town} ISD",
@@ -83,11 +85,6 @@ def campuses_of(number: int, students: int) -> pd.DataFrame:
             "level": [*levels, -1, -1],
         }
     )
-
-
-def _to_arrow(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
-    """A frame as a table with exactly these fields; a field that it lacks is null."""
-    return pa.Table.from_pandas(frame.reindex(columns=schema.names), schema, preserve_index=False)
 
 
 def _frames(

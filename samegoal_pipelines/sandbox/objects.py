@@ -131,11 +131,6 @@ def table_of(name: str, rows: Sequence[Row]) -> pa.Table:
     return table.append_column(ODD_VALUES, pa.array([json.dumps(each) if each else None for each in odd]))
 
 
-def rows_of(table: pa.Table) -> list[dict[str, Any]]:
-    """The rows as a test would write them."""
-    return [row | json.loads(row.pop(ODD_VALUES, None) or "{}") for row in table.to_pylist()]
-
-
 def _typed(value: Any, type_: pa.DataType) -> Any:
     """The value for a typed cell, or None if it has another type."""
     try:

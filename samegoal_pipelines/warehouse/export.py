@@ -139,17 +139,16 @@ def export_district(engine: sa.Engine, district_id: str, folder: Path, *, export
 
 
 def csv_cell(value: Any) -> str:
-    """The cell. An apostrophe precedes what a spreadsheet would run as a formula."""
+    """The cell. An apostrophe precedes what a spreadsheet would run as a formula.
+
+    The first visible character in any width decides, because some programs trim what precedes it.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(("\t", "\r")) or _is_formula(text) else text
-
-
-def _is_formula(text: str) -> bool:
-    """Judge by the first visible character in any width, because some programs trim what precedes it."""
     first = next((letter for letter in text if letter.isprintable() and letter != " "), "")
-    return not _FORMULA_BEGINS.isdisjoint(unicodedata.normalize("NFKC", first))
+    is_formula = not _FORMULA_BEGINS.isdisjoint(unicodedata.normalize("NFKC", first))
+    return f"'{text}" if is_formula or text.startswith(("\t", "\r")) else text
 
 
 def _write(file: Path, columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> None:

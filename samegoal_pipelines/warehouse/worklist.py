@@ -16,13 +16,11 @@ from samegoal_pipelines.warehouse.snapshots import find_first, of_district
 
 
 def read_worklist(engine: sa.Engine, district_id: str) -> list[dict[str, Any]]:
-    """The district's current list, by building, problem and student number."""
-    listed = registrar_worklist.c
-    columns = [listed[name] for name in REGISTRAR_WORKLIST.names]
-    order = (listed.building, listed.problem, listed.student_number, listed.enrollment_id)
-    query = sa.select(*columns).where(listed.district_id == district_id).order_by(*order)
+    """The district's current list in its order."""
+    c = registrar_worklist.c
+    query = sa.select(*(c[name] for name in REGISTRAR_WORKLIST.names)).where(c.district_id == district_id)
     with as_operator(engine, "reading the registrar's worklist") as connection:
-        return [dict(row) for row in connection.execute(query).mappings()]
+        return [dict(row) for row in connection.execute(query.order_by(c.line)).mappings()]
 
 
 def publish_worklist(

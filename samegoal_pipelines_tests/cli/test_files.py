@@ -17,9 +17,9 @@ from samegoal_pipelines_tests.warehouse.factories import publish_night, rows, sn
 def listed(deployment) -> None:
     register(deployment.warehouse, "alpha")
     listed: list[dict[str, object]] = [
+        {"student_number": "00041", "building": "=1+1", "problem": "never closed", "enrollment_id": 9},
         {"student_number": "00042", "building": "West High", "problem": "tie", "enrollment_id": 7},
         {"student_number": "00043", "building": "West High", "problem": "tie", "enrollment_id": 8},
-        {"student_number": "00041", "building": "=1+1", "problem": "never closed", "enrollment_id": 9},
     ]
     with as_writer(deployment.warehouse, "alpha", "listing") as connection:
         for line, row in enumerate(listed):

@@ -71,7 +71,7 @@ def test_what_was_written_is_read_in_its_order(published):
     assert (second.student_id, second.student_number, second.enrollment_id) == (None, None, None)
     assert third.problem == TIE
     in_product = warehouse_worklist.read_worklist(published, "grand-bend")
-    assert [row["student_id"] for row in in_product] == [7, None, 1]  # by building, problem and number
+    assert [row["student_id"] for row in in_product] == [7, None, 1]
 
 
 def test_a_list_takes_the_place_of_the_districts_own_last_one(published):

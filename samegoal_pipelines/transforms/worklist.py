@@ -13,7 +13,6 @@ from datetime import date, timedelta
 import pandas as pd
 import pyarrow as pa
 
-from samegoal_pipelines import printable
 from samegoal_pipelines.tables import worklist as problems
 from samegoal_pipelines.tables.vocabulary import GRADUATED_CODE, UNCERTAIN
 from samegoal_pipelines.transforms.columns import columns_of, greatest_per_group
@@ -136,9 +135,7 @@ def _cecs_only(excluded: pd.DataFrame, counted: pd.DataFrame) -> pd.DataFrame:
     cecs = excluded[is_cecs & ~excluded["student_id"].isin(others)].dropna(subset="student_id")
     cecs = cecs.sort_values(["student_id", "first_day", "enrollment_id"], na_position="first")
     rows = cecs.drop_duplicates("student_id", keep="last")
-    texts = [printable.counted(number, "enrollment") for number in cecs.groupby("student_id").size()]
-    detail = pd.Series(texts, rows.index, _TEXT) + ", all CECS; the latest " + _period(rows)
-    return _listed(problems.CECS_ONLY, rows, detail)
+    return _listed(problems.CECS_ONLY, rows, "every enrollment is CECS; the latest " + _period(rows))
 
 
 def _ties(counted: pd.DataFrame, statuses: pd.DataFrame, today: date) -> pd.DataFrame:
@@ -276,15 +273,11 @@ def _listed(problem: str, rows: pd.DataFrame, detail: pd.Series) -> pd.DataFrame
 def _in_order(listed: pd.DataFrame, students: pd.DataFrame) -> pd.DataFrame:
     """One row per problem, student and enrollment, with the fix and the student number.
 
-    By school (none last), problem, student and enrollment. Of several rows, the first one with their number.
+    By school (none last), problem, student and enrollment. Of several rows with one key, the first one.
     """
-    rows = listed.groupby(_KEY, dropna=False)["detail"].transform("size")
-    several = listed["detail"] + " (" + rows.astype(_TEXT) + " rows)"
-    listed = listed.assign(
-        detail=listed["detail"].where(rows == 1, several),
-        place=listed["problem"].map(problems.PROBLEMS.index),
-        fix=listed["problem"].map(problems.FIX),
-    ).drop_duplicates(_KEY)
+    listed = listed.drop_duplicates(_KEY)
+    place, fix = listed["problem"].map(problems.PROBLEMS.index), listed["problem"].map(problems.FIX)
+    listed = listed.assign(place=place, fix=fix)
     listed = listed.sort_values(["building", "place", "student_id", "enrollment_id"], ignore_index=True)
     numbered = students.dropna(subset="StudentNumber").sort_values("SchoolYearIDAsked", na_position="first")
     listed["student_number"] = _looked_up(listed["student_id"], numbered, "StudentID", "StudentNumber")

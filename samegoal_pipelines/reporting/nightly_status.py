@@ -7,10 +7,10 @@ Guam hours before it begins in Chicago. `now` is always an aware instant.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache, partial
+from functools import cache
 from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -298,7 +298,7 @@ def read_board(
 
 def read_judged(engine: sa.Engine, now: datetime) -> list[DistrictNight]:
     """Every district on the newest night whose deadline has passed there, in no order."""
-    return _read(engine, partial(night_since, DEADLINE, now=now), now)
+    return _read(engine, DEADLINE, now)
 
 
 def read_newest(engine: sa.Engine, now: datetime) -> Board:
@@ -308,10 +308,10 @@ def read_newest(engine: sa.Engine, now: datetime) -> Board:
     A district whose night before needs attention shows that one until the new night has a result or is due.
     The board's night is the one of most districts, and another night is named in the reason.
     """
-    begun = {one.district_id: one for one in _read(engine, partial(night_since, NIGHT_BEGINS, now=now), now)}
+    begun = {one.district_id: one for one in _read(engine, NIGHT_BEGINS, now)}
     trouble = {one.district_id: one for one in read_judged(engine, now) if one.in_trouble}
     found = []
-    for one in _read(engine, partial(night_since, time(0), now=now), now):
+    for one in _read(engine, time(0), now):
         shown = one if one.tonight else begun.get(one.district_id, one)
         found.append(trouble.get(one.district_id, shown) if shown.state == "pending" else shown)
     nights = Counter(one.night for one in found if one.state != "disabled")
@@ -326,13 +326,12 @@ def read_districts(
     engine: sa.Engine, now: datetime, district_ids: Collection[str] | None = None
 ) -> dict[str, DistrictNight]:
     """Every district, or these, on its own date, with its last attempt of any night."""
-    today = partial(night_since, time(0), now=now)
-    return {one.district_id: one for one in _read(engine, today, now, district_ids, newest=True)}
+    return {one.district_id: one for one in _read(engine, time(0), now, district_ids, newest=True)}
 
 
 def _read(
     engine: sa.Engine,
-    nights: date | Callable[[str], date],
+    nights: date | time,
     now: datetime,
     district_ids: Collection[str] | None = None,
     *,
@@ -341,14 +340,14 @@ def _read(
     """The one query: each district on its night, in no order.
 
     Args:
-        nights: one night for all, or time zone → night.
+        nights: one night for all, or the local time at which the newest one begins (`night_since`).
         newest: look at attempts of any night, and at every district.
     """
     with as_operator(engine, "looking up the night of all districts") as connection:
         night: sa.ColumnElement[Any] = sa.literal(nights) if isinstance(nights, date) else sa.null()
-        if not isinstance(nights, date):
+        if isinstance(nights, time):
             zones = connection.scalars(sa.select(districts.c.timezone).distinct())
-            if by_zone := {zone: nights(zone) for zone in zones}:
+            if by_zone := {zone: night_since(nights, zone, now) for zone in zones}:
                 night = sa.case(by_zone, value=districts.c.timezone)
         rows = connection.execute(_query(night, district_ids, newest=newest)).mappings()
         found = [_district_night(row, now) for row in rows]

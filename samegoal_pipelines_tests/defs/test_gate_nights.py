@@ -1,14 +1,23 @@
-"""Nights that the gate holds, and nights that it lets pass, from Qmlativ to the views."""
+"""Nights that the gate holds, lets pass, or that a person releases, from Qmlativ to the views."""
 
 import shutil
 from datetime import date
+from pathlib import Path
+from types import ModuleType
 
 import dagster as dg
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 
+from samegoal_pipelines import definitions
 from samegoal_pipelines.cli.nights import line
+from samegoal_pipelines.defs.district_run import DISTRICTS
+from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.sandbox import Sandbox
+from samegoal_pipelines.warehouse.publishing import release as publish_held
 from samegoal_pipelines_tests.landing.forging import replace_file
 from samegoal_pipelines_tests.mass_changes import (
     ENTRIES,
@@ -18,7 +27,7 @@ from samegoal_pipelines_tests.mass_changes import (
     gate_checks,
     materializations,
 )
-from samegoal_pipelines_tests.pipeline import TODAY, log_of
+from samegoal_pipelines_tests.pipeline import TODAY, failure, log_of
 
 LAST_DAY_OF_SCHOOL = date(2026, 5, 28)
 FIRST_DAY_OFF = date(2026, 5, 29)
@@ -167,3 +176,180 @@ def test_a_list_that_comes_empty_is_held_also_where_a_run_reads_only_a_part(pipe
     (first, _), (second, reason) = pipeline.states("held_reason")
     assert (first, second) == ("published", "held")
     assert "Demographics/Relationship came without a single row, but with 9 for the published" in reason
+
+
+# -- releases: exactly what was held, on somebody's word, and for that night only --
+
+WITHDRAWN = range(1, 40)
+
+
+@pytest.fixture
+def held(pipeline, good_night, monkeypatch, prepared):
+    """A district of 300 students with one good night, and one that is held for 39 withdrawals and a CECS."""
+    monkeypatch.setenv("SAMEGOAL_OPERATOR", "Dana Data")
+    pipeline.deployment.settings.operator = "Dana Data"
+
+    def two_nights():
+        cecs_only = {"StudentID": 301, "StartDate": "2026-08-12", "WithdrawalCode": "CECS"}
+        made = good_night([*enrolled(300), cecs_only])
+        (cecs,) = {row["WithdrawalCodeID"] for row in made.rows(ENTRIES)} - {None}
+        change(made, WITHDRAWN, EndDate="2026-10-09")
+        change(made, {300}, WithdrawalCodeID=cecs)
+        change(made, {210}, WithdrawalCodeID=424242)  # unreadable: carried over
+        night = pipeline.run(today=TOMORROW)
+        assert night.held, night.reason
+        return made, night
+
+    return prepared("a night that is held", two_nights)
+
+
+def refused(pipeline, today: date, *words: str) -> None:
+    """A release fails in one line with these words, changes nothing, and leaves no failed night behind."""
+    before, attempts = pipeline.published(), pipeline.states("*")
+    with pytest.raises(PipelineError) as caught:
+        pipeline.release(today=today)
+    said = line(caught.value)
+    assert said.startswith("error: grand-bend: release: "), said
+    assert "\n" not in said
+    for word in words:
+        assert word in said
+    assert pipeline.published() == before
+    assert pipeline.states("*") == attempts
+
+
+def launch(pipeline, today: date | None = TOMORROW, **config: str) -> dg.ExecuteInProcessResult:
+    """The job as the UI's launchpad runs it."""
+    of_op = {"published_snapshot": config} if config else {}
+    return pipeline.execute("release_held_snapshot", config=of_op, today=today)
+
+
+def test_a_release_publishes_exactly_what_was_held_although_qmlativ_has_changed_since(pipeline, held, source):
+    made, attempt = held
+    change(made, WITHDRAWN, EndDate=None)
+    made.edit("Demographics/Name", 1_000_200, LastName="Renamed-Since")
+    made.remove_row(ENTRIES, 250)
+    source.traffic.log.clear()
+
+    night = pipeline.release(today=TOMORROW)
+
+    assert night.published, night.reason
+    refused(pipeline, TOMORROW, "nothing is held for the night 2026-10-13")
+    statuses = pipeline.statuses()
+    assert {student for student, (status, _) in statuses.items() if status == "INACTIVE"} == {*WITHDRAWN}
+    assert set(statuses) == set(range(1, 300))
+    assert (night.carried_over, statuses[210]) == (1, ("ENROLLED", "current_enrollment"))
+    names = {name for (name,) in pipeline.rows("select last_name from samegoal.student_demographics")}
+    assert len(names) > 200
+    assert "Renamed-Since" not in names
+    assert pipeline.rows("select student_id, why from samegoal.departures") == [(300, "CECS only")]
+    assert not source.traffic.log
+    counts = "students, enrolled, inactive, changed, removed, dropped, dropped_by_time, landed_run_id"
+    held_as = (299, 260, 39, 39, 1, 40, 0, attempt.run_id)
+    assert pipeline.states(counts)[1:] == [("superseded", *held_as), ("published", *held_as)]
+
+
+def test_a_release_is_on_record_and_turns_the_check_green(pipeline, held):
+    _, attempt = held
+
+    night = pipeline.release(today=TOMORROW, why="the campus has closed")
+
+    *_, (red_run, red), (green_run, green) = gate_checks()
+    assert (red_run, red.passed) == (attempt.run_id, False)
+    assert (green_run, green.passed) == (night.run_id, True)
+    assert green.description == "released by Dana Data: the campus has closed"
+    run, facts = materializations()[-1]
+    assert run == night.run_id
+    who = [facts[name] for name in ("released by", "why", "held in run")]
+    assert who == ["Dana Data", "the campus has closed", attempt.run_id]
+    assert (facts["students changed"], facts["snapshot date"]) == (39, "2026-10-13")
+    statuses = {record.data["status"]: record.data["students"] for record in facts["statuses"].records}
+    assert (statuses["INACTIVE"], statuses["all students"]) == ("39", "299")
+
+
+def test_a_release_wants_a_reason_and_in_the_ui_may_name_its_night_and_who_releases_it(pipeline, held):
+    for config in ({}, {"why": " "}):
+        assert "say why" in failure(launch(pipeline, **config))
+    assert "YYYY-MM-DD" in failure(launch(pipeline, None, why="moved", night="yesterday"))
+    assert pipeline.states() == [("published",), ("held",)]
+
+    assert launch(pipeline, None, why="moved", who="Pat Principal", night="2026-10-13").success
+
+    assert pipeline.rows("select released_by, reason from samegoal.releases") == [("Pat Principal", "moved")]
+    assert pipeline.statuses()[1] == ("INACTIVE", "withdrawn")
+
+
+def test_held_rows_that_are_damaged_or_gone_are_not_released(pipeline, held):
+    """Nor are those of a disabled district, which is not run either."""
+    pipeline.deployment.registry.set("grand-bend", active=False)
+    with pytest.raises(PipelineError) as caught:
+        pipeline.release(today=TOMORROW)
+    assert "districts enable grand-bend" in line(caught.value)
+
+    pipeline.deployment.registry.set("grand-bend", active=True)
+    (file,) = pipeline.deployment.settings.home.rglob("held_snapshot/status.parquet")
+    file.write_bytes(file.read_bytes()[:100])
+
+    refused(pipeline, TOMORROW, "no longer in the landing", "sync grand-bend")
+
+
+def test_a_release_keeps_the_list_that_was_made_when_the_night_was_held(pipeline, held):
+    before = pipeline.rows("select * from samegoal.registrar_worklist order by line")
+    (landed,) = pipeline.deployment.settings.home.rglob("2026-10-13/*/raw_enrollments")
+    shutil.rmtree(landed)
+
+    assert launch(pipeline, why="moved").success
+
+    assert pipeline.statuses()[1] == ("INACTIVE", "withdrawn")
+    assert pipeline.rows("select * from samegoal.registrar_worklist order by line") == before != []
+
+
+def test_a_second_destination_follows_every_night_and_release(pipeline, good_night, monkeypatch, tmp_path):
+    monkeypatch.setattr(definitions, "ASSETS", [*definitions.ASSETS, second_destination(tmp_path)])
+    made = good_night(enrolled(300))
+    change(made, WITHDRAWN, EndDate="2026-10-09")
+
+    def inactive() -> int:
+        copied = pd.read_parquet(tmp_path / "student_status.parquet")
+        assert len(copied) == 300
+        return int((copied["status"] == "INACTIVE").sum())
+
+    assert inactive() == 0
+    assert pipeline.run(today=TOMORROW).held
+    assert inactive() == 0
+    assert pipeline.release(today=TOMORROW).published
+    assert inactive() == 39
+
+
+def second_destination(folder: Path) -> ModuleType:
+    """A destination as CONTRIBUTING.md describes it: a module with one asset."""
+
+    @dg.asset(deps=["published_snapshot"], partitions_def=DISTRICTS, group_name="copies")
+    def second_destination(deployment: dg.ResourceParam[Deployment]) -> None:
+        with deployment.warehouse.connect() as connection:
+            rows = pd.read_sql(sa.text("select * from samegoal.student_status"), connection)
+        rows.to_parquet(folder / "student_status.parquet")
+
+    module = ModuleType("second_destination")
+    module.second_destination = second_destination  # type: ignore[attr-defined]
+    return module
+
+
+def test_contacts_that_were_set_to_be_withheld_since_are_not_released(pipeline, held, monkeypatch):
+    registry = pipeline.deployment.registry
+    for switch in ("show_restricted_contacts", "show_confidential_phones"):
+        registry.set("grand-bend", **{switch: True})
+        assert pipeline.run(today=TOMORROW).held
+        registry.set("grand-bend", **{switch: False})
+        refused(pipeline, TOMORROW, "set to withhold since", "sync grand-bend")
+        registry.set("grand-bend", **{switch: True})
+
+    def set_in_the_last_moment(*arguments, **named):
+        registry.set("grand-bend", show_confidential_phones=False)
+        return publish_held(*arguments, **named)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr("samegoal_pipelines.defs.published.release", set_in_the_last_moment)
+        refused(pipeline, TOMORROW, "shows contacts", "set to withhold since it was made")
+
+    registry.set("grand-bend", show_confidential_phones=True)
+    assert pipeline.release(today=TOMORROW).published

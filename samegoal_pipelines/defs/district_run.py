@@ -90,6 +90,8 @@ class DistrictRun:
     """The district and local date of one run. A re-executed run has the tags of the first one.
 
     Attributes:
+        is_release: whether it publishes what is held.
+        is_scheduled: whether the schedule started it, and no person re-executes it.
         outcome: its tag OUTCOME_TAG, if any.
         waits: seconds before each retry of a step that failed for a temporary reason. They belong to the run,
             not to its steps, so that a night with many failures still ends in time. A waiting run keeps its
@@ -101,14 +103,13 @@ class DistrictRun:
         self.deployment, self.instance, self.run_id = deployment, instance, run.run_id
         self.started_at = datetime.now(UTC)
         self._run = run
-        by_hand = BY_COMMAND_TAG in run.tags and not self._is_reexecuted
-        first = 0 if by_hand else deployment.settings.retry_seconds
+        reexecuted = run.parent_run_id is not None
+        self.is_release = RELEASE_TAG in run.tags
+        self.is_scheduled = SCHEDULE_TAG in run.tags and not reexecuted
+        self._may_name_another_night = not (reexecuted or self.is_scheduled)
+        first = 0 if BY_COMMAND_TAG in run.tags and not reexecuted else deployment.settings.retry_seconds
         self.outcome = run.tags.get(OUTCOME_TAG)
         self.waits = iter([first * 3**n for n in range(RETRIES if first else 0)])
-
-    @property
-    def _is_reexecuted(self) -> bool:
-        return self._run.parent_run_id is not None
 
     @property
     def district_id(self) -> str:
@@ -147,23 +148,12 @@ class DistrictRun:
             refuse_the_future(self.deployment, self.district, night)
         return night
 
-    @property
-    def is_release(self) -> bool:
-        """Whether this run publishes what is held."""
-        return RELEASE_TAG in self._run.tags
-
-    @property
-    def is_scheduled(self) -> bool:
-        """Whether the schedule started this run, and no person re-executes it."""
-        return SCHEDULE_TAG in self._run.tags and not self._is_reexecuted
-
     def refuse_another_night(self) -> None:
         """Refuse to read Qmlativ for another night than the current one, unless a person named it.
 
         A scheduled run may have waited since its request. A re-executed one has the date of the first run.
         """
-        named_for_this_run = SCHEDULE_TAG not in self._run.tags and not self._is_reexecuted
-        if self.today != self.local_date and not named_for_this_run:
+        if self.today != self.local_date and not self._may_name_another_night:
             raise NotTonightError(
                 f"this run is for the night of {self.today}, but it is {self.local_date} there, and Qmlativ "
                 "answers only for now"

@@ -9,11 +9,9 @@ workers, because Celery's remote control needs a broker that can broadcast, whic
 """
 
 import warnings
-from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import dagster as dg
-import sqlalchemy as sa
 from celery.exceptions import DuplicateTaskNameWarning
 from dagster_celery.launcher import CeleryRunLauncher
 
@@ -53,9 +51,10 @@ def app_settings(deployment: Deployment) -> dict[str, Any]:
 class LeasedCeleryLauncher(CeleryRunLauncher):
     """Dagster's CeleryRunLauncher, which fails a run only when its lease has ended, and cancels for good."""
 
-    def __init__(self, warehouse: sa.Engine, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._warehouse = warehouse
+    def __init__(self, default_queue: str, inst_data: ConfigurableClassData | None = None) -> None:
+        deployment = Deployment()
+        super().__init__(default_queue, inst_data=inst_data, **app_settings(deployment))
+        self._warehouse = deployment.warehouse
         # Dagster registers the same task once more for each run that it launches.
         warnings.filterwarnings("ignore", category=DuplicateTaskNameWarning)
 
@@ -63,13 +62,6 @@ class LeasedCeleryLauncher(CeleryRunLauncher):
     def config_type(cls) -> dict[str, Any]:
         """Only the queue: the environment says where broker and database are."""
         return {"default_queue": dg.Field(dg.StringSource, is_required=False, default_value="dagster")}
-
-    @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]) -> Self:
-        """A launcher over the environment's broker and database."""
-        deployment = Deployment()
-        settings = {**app_settings(deployment), **config_value}
-        return cls(deployment.warehouse, inst_data=inst_data, **settings)
 
     def terminate(self, run_id: str) -> bool:
         """Cancel a run. Its worker sees that within seconds; a task that nobody has taken never begins."""

@@ -13,6 +13,7 @@ import dagster as dg
 
 from samegoal_pipelines.defs.errors import in_plain_words
 from samegoal_pipelines.defs.metadata import table
+from samegoal_pipelines.defs.unfinished import OVER
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.errors import PipelineError
@@ -22,7 +23,6 @@ from samegoal_pipelines.warehouse.snapshots import last_published
 
 _NAMED = 10  # most faults that a failure names
 _RUNS_AT_ONCE = 5_000  # most runs deleted in one day; or two per district, if that is more
-_OVER = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 @dg.op(out=dg.Out(dg.Nothing))
@@ -96,7 +96,7 @@ def prune_students(deployment: Deployment, district: District, now: datetime) ->
 
 def prune_runs(instance: dg.DagsterInstance, before: datetime, keep: Set[str]) -> int:
     """Delete finished runs created before `before` with their logs, except `keep`. Return the count."""
-    old = dg.RunsFilter(created_before=before, statuses=_OVER)
+    old = dg.RunsFilter(created_before=before, statuses=OVER)
     most = max(_RUNS_AT_ONCE, 2 * len(keep))
     records = instance.get_run_records(old, limit=most + len(keep), ascending=True)
     run_ids = [record.dagster_run.run_id for record in records]

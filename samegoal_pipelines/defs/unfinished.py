@@ -10,13 +10,9 @@ from samegoal_pipelines.defs.district_run import BY_COMMAND_TAG, PARTITION_TAG
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.warehouse.leases import is_leased
 
-_GOING_ON = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-UNFINISHED = [dg.DagsterRunStatus.NOT_STARTED, *_GOING_ON]
+OVER = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+UNFINISHED = [status for status in dg.DagsterRunStatus if status not in OVER]
+_GOING_ON = [status for status in UNFINISHED if status != dg.DagsterRunStatus.NOT_STARTED]
 
 
 def run_in_progress(instance: dg.DagsterInstance, district_id: str) -> str | None:

@@ -30,6 +30,7 @@ from samegoal_pipelines.transforms.columns import (
     best_row_of,
     clean,
     columns_of,
+    first_that_holds,
     flags,
     frame_from,
     frame_of,
@@ -122,10 +123,9 @@ def parent_tables(
         "student_without_status": at_status == NOWHERE,
         "unknown_name": at_name == NOWHERE,
     }
-    counted, counts = np.ones(len(students), bool), {}
-    for reason, holds in excluded.items():
-        counts[reason] = int(np.count_nonzero(counted & holds))
-        counted &= ~holds
+    outcome = first_that_holds(excluded, excluded)
+    counted = outcome == NOWHERE
+    counts = {reason: int(np.count_nonzero(outcome == n)) for n, reason in enumerate(excluded)}
 
     # One usable row per pair, in the order of the statuses: the lowest rank, then the first.
     found, guardian_codes = np.unique(guardians, return_inverse=True)

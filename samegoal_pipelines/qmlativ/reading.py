@@ -41,7 +41,7 @@ from samegoal_pipelines.transforms.columns import frame_from
 from samegoal_pipelines.transforms.entities import ALL, chosen_entities, entity_access
 from samegoal_pipelines.transforms.erasure import without_strangers
 
-_LAST_PLACEHOLDER_BEFORE_ALL = date(1900, 1, 1)
+_LAST_PLACEHOLDER = "1900-01-01T00:00:00"
 """Some screens save this day or an earlier one for "no date". Such a row is open."""
 Progress = Callable[[str, int], None]
 _SUMMED = ("Pages", "ShortPages", "Retries", "Rereads")  # over school years
@@ -248,17 +248,12 @@ def open_or_ended_since(since: date) -> SearchCondition:
 
     It may find more rows. The import window decides later.
     """
-    compared = (
-        ("EndDate", "GreaterEqual", since),
-        ("WithdrawalDate", "GreaterEqual", since),
-        ("EndDate", "LessEqual", _LAST_PLACEHOLDER_BEFORE_ALL),
-    )
+    start = f"{since}T00:00:00"
     conditions = [
+        {"FieldName": "EndDate", "ConditionType": "GreaterEqual", "Value": start},
+        {"FieldName": "WithdrawalDate", "ConditionType": "GreaterEqual", "Value": start},
         {"FieldName": "EndDate", "ConditionType": "Null"},
-        *(
-            {"FieldName": name, "ConditionType": how, "Value": f"{day}T00:00:00"}
-            for name, how, day in compared
-        ),
+        {"FieldName": "EndDate", "ConditionType": "LessEqual", "Value": _LAST_PLACEHOLDER},
     ]
     alternatives = [{"DateTimeSearchCondition": condition} for condition in conditions]
     return {"SearchConditionGroup": {"ConditionGroupType": "Or", "Conditions": alternatives}}

@@ -100,31 +100,22 @@ def test_a_row_whose_id_cannot_be_read_is_told_as_such_beside_the_others():
     ]
 
 
-@pytest.mark.parametrize(
-    ("rows", "said"),
-    [
-        ("1|2026-08-12||", "1: it is the only current one"),
-        ("1|2026-08-12||;2|2026-01-07|2026-05-28|", "1: it is the only current one"),
-        (
-            "1|2026-08-12||;2|2026-09-01|||False",
-            "1: of the current ones, over 2 because it is at the default entity",
-        ),
-        (
-            "1|2026-08-12||;2|2026-08-13||;3|2026-08-13||",
-            "3: of the current ones, over 1 because it began last; over 2 because its id is the highest",
-        ),
-        (
-            "1|2027-01-07||;2|2027-01-08||;3|2027-01-05|||False",
-            "1: of the upcoming ones, over 3 because it is at the default entity; "
-            "over 2 because it begins first",
-        ),
-        (
-            "1|2026-01-07|2026-05-28||False;2|2026-01-07|2026-05-27|",
-            "1: of the past ones, over 2 because it ended last",
-        ),
-        ("1|2026-08-12|2026-10-12|;2|2026-10-12||", "2: of the current ones, over 1 because it began last"),
-    ],
-)
+WHY_THIS = {
+    "1|2026-08-12||": "1: it is the only current one",
+    "1|2026-08-12||;2|2026-01-07|2026-05-28|": "1: it is the only current one",
+    "1|2026-08-12||;2|2026-09-01|||False": "1: of the current ones, over 2 because it is at the "
+    "default entity",
+    "1|2026-08-12||;2|2026-08-13||;3|2026-08-13||": "3: of the current ones, over 1 because it began last; "
+    "over 2 because its id is the highest",
+    "1|2027-01-07||;2|2027-01-08||;3|2027-01-05|||False": "1: of the upcoming ones, over 3 because it is at "
+    "the default entity; over 2 because it begins first",
+    "1|2026-01-07|2026-05-28||False;2|2026-01-07|2026-05-27|": "1: of the past ones, over 2 because it ended "
+    "last",
+    "1|2026-08-12|2026-10-12|;2|2026-10-12||": "2: of the current ones, over 1 because it began last",
+}
+
+
+@pytest.mark.parametrize(("rows", "said"), WHY_THIS.items())
 def test_why_this_enrollment_and_not_another(rows, said):
     decision = explain(*read_entries(rows)).decision
     assert f"{decision['enrollment_id']}: {decision['why_this_enrollment']}" == said

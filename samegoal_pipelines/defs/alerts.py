@@ -22,9 +22,15 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.reporting.addresses import Address, AlertError, alert_addresses
-from samegoal_pipelines.reporting.alerts import Alert, alerts_due, judged_boards, send_alert
+from samegoal_pipelines.reporting.alerts import Alert, alerts_due, send_alert
 from samegoal_pipelines.reporting.confirmation import confirm_setup
-from samegoal_pipelines.reporting.nightly_status import DEADLINE, Board, DistrictNight, read_board
+from samegoal_pipelines.reporting.nightly_status import (
+    DEADLINE,
+    Board,
+    DistrictNight,
+    read_board,
+    read_judged,
+)
 
 ON_TIME_CHECK = "on_time"
 CONFIRMED_CHECK = "setup_confirmed"
@@ -59,7 +65,7 @@ def check_deadlines(
         AlertError: an alert could not be sent and no check changed, so the tick fails. The next one retries.
     """
     settings, warehouse = deployment.settings, deployment.warehouse
-    boards = judged_boards(warehouse, now)
+    boards = read_judged(warehouse, now)
     red = json.loads(context.cursor or "{}")
     outcomes = _bring_up_to_date(red, boards)
     active = [board for board in boards if any(one.active for one in board.districts)]

@@ -20,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 
 from samegoal_pipelines.reporting import rendering
 from samegoal_pipelines.reporting.addresses import Address, Message
-from samegoal_pipelines.reporting.nightly_status import DEADLINE, Board, DistrictNight, in_words, read_judged
+from samegoal_pipelines.reporting.nightly_status import DEADLINE, Board, DistrictNight, in_words
 from samegoal_pipelines.tables.warehouse import alerts_sent
 from samegoal_pipelines.warehouse.engine import LOCK_ROW, take_role, transaction
 from samegoal_pipelines.warehouse.roles import Role
@@ -51,7 +51,7 @@ def alerts_due(
     """Everything that a recipient should have received by now.
 
     Args:
-        boards: of `judged_boards`, those with an active district.
+        boards: of `read_judged`, those with an active district.
         of_nights: messages about a whole night, such as a missing report.
         all_well: whether a night without trouble gets a message, too.
     """
@@ -66,14 +66,6 @@ def alerts_due(
         *(Alert(board, board.night, board.districts[0].deadline) for board in boards),
         *(Alert(one, night, datetime.combine(night, DEADLINE, UTC), topic) for one, night, topic in once),
     ]
-
-
-def judged_boards(engine: sa.Engine, now: datetime) -> list[Board]:
-    """The districts of each deadline, on the newest night whose deadline has passed for them."""
-    groups: dict[tuple[date, datetime], list[DistrictNight]] = {}
-    for one in read_judged(engine, now):
-        groups.setdefault((one.night, one.deadline), []).append(one)
-    return [Board.in_order(night, now, found) for (night, _), found in sorted(groups.items())]
 
 
 def send_alert(engine: sa.Engine, alert: Alert, recipient: Address, now: datetime) -> Sent | None:

@@ -296,9 +296,12 @@ def read_board(
     return Board.in_order(night, now, _read(engine, night, now, district_ids))
 
 
-def read_judged(engine: sa.Engine, now: datetime) -> list[DistrictNight]:
-    """Every district on the newest night whose deadline has passed there, in no order."""
-    return _read(engine, DEADLINE, now)
+def read_judged(engine: sa.Engine, now: datetime) -> list[Board]:
+    """The districts of each deadline, on the newest night whose deadline has passed for them."""
+    groups: dict[tuple[date, datetime], list[DistrictNight]] = {}
+    for one in _read(engine, DEADLINE, now):
+        groups.setdefault((one.night, one.deadline), []).append(one)
+    return [Board.in_order(night, now, found) for (night, _), found in sorted(groups.items())]
 
 
 def read_newest(engine: sa.Engine, now: datetime) -> Board:
@@ -309,7 +312,7 @@ def read_newest(engine: sa.Engine, now: datetime) -> Board:
     The board's night is the one of most districts, and another night is named in the reason.
     """
     begun = {one.district_id: one for one in _read(engine, NIGHT_BEGINS, now)}
-    trouble = {one.district_id: one for one in read_judged(engine, now) if one.in_trouble}
+    trouble = {one.district_id: one for board in read_judged(engine, now) for one in board.trouble}
     found = []
     for one in _read(engine, time(0), now):
         shown = one if one.tonight else begun.get(one.district_id, one)

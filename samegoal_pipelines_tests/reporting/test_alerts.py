@@ -14,11 +14,11 @@ from samegoal_pipelines.reporting.alerts import (
     Sent,
     alert_message,
     alerts_due,
-    judged_boards,
     locked,
     missing_report_message,
     send_alert,
 )
+from samegoal_pipelines.reporting.nightly_status import read_judged
 from samegoal_pipelines.tables.warehouse import alerts_sent, districts
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
 from samegoal_pipelines.warehouse.roles import Role
@@ -63,7 +63,7 @@ def look(
     engine: sa.Engine, now: datetime, *ears: Ear, missing: Sequence[Any] = (), all_well: bool = False
 ) -> list[Sent]:
     """What one check of all deadlines sends."""
-    due = alerts_due(judged_boards(engine, now), missing, all_well=all_well)
+    due = alerts_due(read_judged(engine, now), missing, all_well=all_well)
     found = [send_alert(engine, alert, ear, now) for ear in ears for alert in due]
     return [sent for sent in found if sent is not None]
 
@@ -278,7 +278,7 @@ def test_all_is_well_is_one_message_a_day_after_the_last_deadline_and_never_repl
 
 def test_a_name_cannot_become_markup(warehouse):
     register(warehouse, "alpha", name="Al\r\nBcc: <b>pha</b>")
-    (board,) = judged_boards(warehouse, SIX_IN_CHICAGO)
+    (board,) = read_judged(warehouse, SIX_IN_CHICAGO)
     message = alert_message(board, board.trouble)
     assert "- Al Bcc: &lt;b>pha&lt;/b> (alpha): never published" in message.text
 
@@ -292,7 +292,7 @@ def test_in_a_message_about_many_districts_those_with_the_same_trouble_are_descr
         attempt(warehouse, f"held-{number:03}", "held", reason=dropped)
     register(warehouse, "other")
     attempt(warehouse, "other", "held", reason="300 of 900 enrollment rows", kind="quarantined")
-    (board,) = judged_boards(warehouse, SIX_IN_CHICAGO)
+    (board,) = read_judged(warehouse, SIX_IN_CHICAGO)
     message = alert_message(board, board.trouble)
     assert message.subject == "SameGoal night 2026-10-12: 31 held, 40 late of 71"
     lines = message.text.splitlines()

@@ -118,7 +118,7 @@ class EmbeddedPostgres:
         return self._leave(use)
 
     def status(self) -> list[str]:
-        """Which of these apply: up, until `postgres stop`, in use. It starts and creates nothing."""
+        """Which of these apply: up, until `postgres stop`, in use. It starts nothing."""
         if not self.folder.exists():
             return []
         states = {

@@ -30,7 +30,6 @@ from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.storage import DagsterPostgresStorage
 
-from samegoal_pipelines.postgres import server
 from samegoal_pipelines.tables.catalog import RAW_TABLES
 
 LOCATION = "samegoal_pipelines.definitions"
@@ -102,9 +101,8 @@ def start_runs_warm() -> None:
 
 
 def _begin(_: object) -> None:
-    """Keep imports out of garbage collection, and leave Postgres, because Python's exit is skipped."""
-    gc.freeze()  # otherwise a collection takes a third of a second in every few runs
-    util.Finalize(None, server.release_all, exitpriority=0)
+    """Keep imports out of garbage collection. Otherwise one takes a third of a second in every few runs."""
+    gc.freeze()
 
 
 util.register_after_fork(start_runs_warm, _begin)

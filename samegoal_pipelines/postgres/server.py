@@ -12,7 +12,6 @@ works in its data folder: no folder becomes more accessible. Programs that the a
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import importlib.metadata
 import importlib.util
@@ -26,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -94,9 +94,14 @@ class EmbeddedPostgres:
         """For psql, valid while the server runs."""
 
     def acquire(self) -> str:
-        """Keep the server running until this process ends or calls `release_all`. Return its URL."""
-        _uses.enter_context(self)
+        """Keep the server running until this process ends. Return its URL."""
+        self.__enter__()
+        Finalize(None, self._leave_at_exit, exitpriority=0)  # runs in children of multiprocessing, too
         return self.url
+
+    def _leave_at_exit(self) -> None:
+        with contextlib.suppress(Exception):  # no traceback, because the next command stops the server
+            self.__exit__()
 
     def __enter__(self) -> EmbeddedPostgres:
         self._use = self._join()
@@ -226,16 +231,6 @@ class EmbeddedPostgres:
 
     def _failed(self, how: str) -> PostgresNotStartedError:
         return PostgresNotStartedError(f"the embedded Postgres {how}", next_step=f"see {self.log}")
-
-
-_uses = contextlib.ExitStack()  # the servers that this process uses until it ends
-
-
-@atexit.register
-def release_all() -> None:
-    """Release every server that this process uses. A command that ends without Python's exit must call it."""
-    with contextlib.suppress(Exception):  # no traceback at exit, because the next command stops the server
-        _uses.close()
 
 
 def run_as(account: Account, *command: str | Path, **options: Any) -> int:

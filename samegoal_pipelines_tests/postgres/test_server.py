@@ -136,7 +136,7 @@ def test_a_forked_child_that_ends_leaves_the_server_to_its_parent(home: Path) ->
             pass
         child = os.fork()
         if child == 0:
-            server.release_all()
+            postgres.__exit__()
             os._exit(0)
         os.waitpid(child, 0)
         assert answers(postgres.url)

@@ -5,7 +5,7 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.postgres.server import release_all
+from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.roles import Role, role_url
@@ -54,14 +54,14 @@ def test_options_that_the_url_had_before_still_hold(module_database_url):
 
 
 def test_a_deployments_url_logs_in_as_the_role_on_its_own_postgres_alone(
-    postgres, module_database_url, tmp_path
+    postgres, module_database_url, tmp_path, monkeypatch
 ):
     configured = Deployment(Settings(home=tmp_path, database_url=module_database_url))
     who = "select session_user, current_user"
     assert ask(configured.role_url(Role.OPERATOR), who) == [("postgres", "samegoal_operator")]
     configured.warehouse.dispose()
     assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(EmbeddedPostgres, "acquire", lambda found: found.url)  # it is running already
     own = Deployment(Settings(home=postgres.folder.parent))
     assert ask(own.role_url(Role.OPERATOR), who) == [("samegoal_operator", "samegoal_operator")]
     own.warehouse.dispose()
-    release_all()  # the deployment's use of the server, which would end with the process

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from datetime import date
 
-import pandas as pd
 import sqlalchemy as sa
 
 from samegoal_pipelines.deployment import Deployment
@@ -15,6 +14,8 @@ from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines.warehouse.session import StudentChange
 
 _COLUMNS = ["student_id", "student_number", "status"]
+_NOWHERE = (None, None)
+"""The number and status of a student who is not there."""
 
 
 def students_of_hold(
@@ -24,47 +25,40 @@ def students_of_hold(
     held = SnapshotPayload.from_landed(
         deployment.landing.read(HELD_SNAPSHOT, district_id=district_id, night=night, run_id=run_id)
     )
+    shown = held.status[_COLUMNS]
+    numbers_and_statuses = shown.astype(object).where(shown.notna(), None).itertuples(index=False)
+    after = {student: tuple(rest) for student, *rest in numbers_and_statuses}
     rows = STATUS.table.c
     here, current = rows.district_id == district_id, rows.valid_to.is_(None)
     with as_operator(deployment.warehouse, "looking up the published students") as connection:
         published = connection.execute(sa.select(*(rows[name] for name in _COLUMNS)).where(here, current))
-        changed = _changed(pd.DataFrame(published.all(), columns=_COLUMNS), held)
-        gained = changed[changed["renumbered"] | changed["status_old"].isna()]["student_number_new"]
+        before = {student: tuple(rest) for student, *rest in published if student not in held.carried_over}
+        changed = {
+            student: (before.get(student, _NOWHERE), after.get(student, _NOWHERE))
+            for student in before.keys() | after.keys()
+            if before.get(student) != after.get(student)
+        }
+        gained = [number for (old_number, _), (number, _) in changed.values() if number != old_number]
         query = sa.select(rows.student_number, rows.student_id).distinct().order_by(rows.student_id)
         query = query.where(here, rows.student_number.in_([number for number in gained if number]))
-        holders: dict[str, list[int]] = defaultdict(list)  # who have or had each number
-        for number, student_id in connection.execute(query):
-            holders[number].append(student_id)
+        holders: dict[str | None, list[int]] = defaultdict(list)  # who have or had each number
+        for number, student in connection.execute(query):
+            holders[number].append(student)
     why, found = held.why_absent(), []
-    for row in changed.itertuples():
-        others = ", ".join(str(one) for one in holders[row.student_number_new] if one != row.student_id)
+    for student, ((old_number, old_status), (number, status)) in changed.items():
+        others = ", ".join(str(one) for one in holders[number] if one != student)
         of_others = f"the student number is or was that of StudentID {others} too" if others else None
-        change = "status" if row.status_old and row.status_new else "added" if row.status_new else "removed"
+        renumbered = old_status and status and number != old_number
         found.append(
             StudentChange(
-                student_id=int(row.student_id),
-                student_number=row.student_number_new or row.student_number_old,
-                change=change,
-                old_status=row.status_old,
-                new_status=row.status_new,
-                changed_columns=["student_number"] if row.renumbered else [],
-                previous_number=row.student_number_old if row.renumbered else None,
-                why=of_others if row.status_new else why.get(row.student_id, NO_ROWS),
+                student_id=student,
+                student_number=number or old_number,
+                change="status" if old_status and status else "added" if status else "removed",
+                old_status=old_status,
+                new_status=status,
+                changed_columns=["student_number"] if renumbered else [],
+                previous_number=old_number if renumbered else None,
+                why=of_others if status else why.get(student, NO_ROWS),
             )
         )
     return tuple(sorted(found, key=lambda one: (one.student_number or "", one.student_id)))
-
-
-def _changed(published: pd.DataFrame, held: SnapshotPayload) -> pd.DataFrame:
-    """The students whose status or number differs, with both (`_old`, `_new`), and `renumbered`."""
-    both = published[~published["student_id"].isin(held.carried_over)].merge(
-        held.status[_COLUMNS],
-        on="student_id",
-        how="outer",
-        suffixes=("_old", "_new"),
-        validate="one_to_one",
-    )
-    both = both.astype(object).where(both.notna(), None)
-    stays = both["status_old"].notna() & both["status_new"].notna()
-    renumbered = stays & (both["student_number_old"] != both["student_number_new"])
-    return both.assign(renumbered=renumbered)[renumbered | (both["status_old"] != both["status_new"])]

@@ -63,10 +63,6 @@ class Runs:
         assert failed.is_failure
         return failed
 
-    def scheduled(self, night: date) -> dg.DagsterRun:
-        tags = {SCHEDULE_TAG: SCHEDULE_NAME, TICK_TAG: TICK, "samegoal/today": night.isoformat()}
-        return self.launch(**tags)
-
     def again(self, parent: dg.DagsterRun, *, from_failure: bool = False) -> dg.DagsterRun:
         """As the buttons of the UI do: with the tags of the first run."""
         family = {"root_run_id": parent.root_run_id or parent.run_id, "parent_run_id": parent.run_id}
@@ -109,8 +105,8 @@ def test_a_scheduled_run_after_its_night_fails_and_tonight_is_run(pipeline, runs
         due, _ = look_at_tonight(pipeline.deployment, instance, datetime.now(UTC), "another tick")
         return [(district.id, night) for district, night in due]
 
-    tags = {SCHEDULE_TAG: SCHEDULE_NAME, TICK_TAG: TICK, "samegoal/today": LAST_NIGHT.isoformat()}
-    tags["dagster/partition"] = "grand-bend"
+    scheduled = {SCHEDULE_TAG: SCHEDULE_NAME, TICK_TAG: TICK, "dagster/partition": "grand-bend"}
+    tags = {**scheduled, "samegoal/today": LAST_NIGHT.isoformat()}
     waiting = instance.create_run_for_job(job_def=runs.job, tags=tags, status=dg.DagsterRunStatus.NOT_STARTED)
     assert requested() == []
 
@@ -121,7 +117,7 @@ def test_a_scheduled_run_after_its_night_fails_and_tonight_is_run(pipeline, runs
     told = pipeline.states("snapshot_date, held_reason, kind")
     assert told == [("failed", LAST_NIGHT, REASON, "another night")]
     assert requested() == [("grand-bend", TONIGHT)]
-    tonights = runs.scheduled(TONIGHT)
+    tonights = runs.launch(**scheduled, **{"samegoal/today": TONIGHT.isoformat()})
     assert tonights.is_success
     assert requested() == []
     assert attempts(pipeline) == [("failed", LAST_NIGHT), ("published", TONIGHT)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -45,16 +45,12 @@ ITS_OWN = ["district_id", "run_id", "landed_run_id", "snapshot_id", "started_at"
 WITHDRAWN = range(1, 31)
 
 
-class Nights(NamedTuple):
-    """Two nights of `alpha`, the second one held; and `beta`, published tonight."""
-
-    yesterday: date
-    tonight: date
-
-
 @pytest.fixture
-def nights(pipeline, district, monkeypatch) -> Nights:
-    """They are those of the clock: the report that comes by itself is to be about them."""
+def yesterday(pipeline, district, monkeypatch) -> date:
+    """The first of two nights of `alpha`, the second one held; and `beta`, published tonight.
+
+    They are those of the clock: the report that comes by itself is to be about them.
+    """
     monkeypatch.setenv("SAMEGOAL_OPERATOR", "Olive Operator")
     zone = zone_at(3)  # where the night has begun, and nothing is late yet
     tonight = datetime.now(ZoneInfo(zone)).date()
@@ -77,7 +73,7 @@ def nights(pipeline, district, monkeypatch) -> Nights:
     assert pipeline.run("beta", tonight).published
     # Otherwise it comes with tonight's.
     assert pipeline.execute("make_nightly_report", district_id=None, today=yesterday).success
-    return Nights(yesterday, tonight)
+    return yesterday
 
 
 @pytest.fixture
@@ -105,12 +101,12 @@ def begin_night(pipeline):
 
 
 def test_a_held_night_is_seen_and_released_in_the_ui_and_a_backfill_publishes_what_sync_publishes(
-    pipeline, nights, begin_night, tmp_path
+    pipeline, yesterday, begin_night, tmp_path
 ):
     """One test, because the servers take half a minute to start."""
     with dev_server(tmp_path) as server:
         with browser_page(tmp_path) as page:
-            see_a_district_s_snapshot(page, server, nights)
+            see_a_district_s_snapshot(page, server, yesterday)
             see_what_is_held(page, server)
             assert set(pipeline.statuses("alpha").values()) == {("ENROLLED", "current_enrollment")}
             release_it(page)
@@ -156,15 +152,15 @@ def backfill(server: DevServer, *districts: str) -> list[dict[str, Any]]:
     return found
 
 
-def see_a_district_s_snapshot(page: Page, server: DevServer, nights: Nights) -> None:
+def see_a_district_s_snapshot(page: Page, server: DevServer, yesterday: date) -> None:
     """Its metadata in words, how many students have which status, and the picture."""
     from playwright.sync_api import expect
 
     page.goto(f"{server.url}/assets/published_snapshot?view=partitions&partition=alpha")
-    expect(entry(page, "snapshot date")).to_contain_text(nights.yesterday.isoformat())
+    expect(entry(page, "snapshot date")).to_contain_text(yesterday.isoformat())
     expect(entry(page, "students added")).to_contain_text("60")
     expect(entry(page, "statuses").get_by_role("row", name="ENROLLED 60").first).to_be_visible()
-    last_night = f"{nights.yesterday} published 60 60 0 0 0"
+    last_night = f"{yesterday} published 60 60 0 0 0"
     expect(entry(page, "last nights").get_by_role("row", name=last_night).first).to_be_visible()
 
 

@@ -143,14 +143,6 @@ def test_a_lasting_trouble_ends_after_a_few_attempts(reply, says):
     assert isinstance(error, RateLimitedError) == (reply.status == 429)
 
 
-def test_an_unavailable_token_server_is_tried_again_too():
-    troubles = [Reply(503), Reply(503)]
-    answers = lambda request: troubles.pop() if troubles and request.path.endswith("token") else None  # noqa: E731
-    with serving(answers) as server, QmlativClient(server.connection()) as client:
-        assert client.identity().code == "255901"
-    assert len(server.asked("/oauth/token")) == 3
-
-
 @pytest.mark.parametrize(
     ("retry_after", "waits"),
     [

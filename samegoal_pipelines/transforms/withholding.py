@@ -1,6 +1,6 @@
 """Which contacts are withheld, depending on the district's registration, and the notes about it.
 
-The contacts themselves are removed in `parents` and `people`.
+The contacts themselves are withheld in `demographics`.
 """
 
 from dataclasses import dataclass

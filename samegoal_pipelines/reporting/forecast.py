@@ -174,7 +174,7 @@ def forecast_district(engine: sa.Engine, landing: Landing, one: DistrictNight, d
         days=days,
         flips=_in_order(Counter(flip[1:] for flip in to_come)),
         overdue=len(flips) - len(to_come),
-        held_from=first_hold(one, Limits(**one.gate_limits), published, flips, first, until),
+        held_from=first_hold(one, one.limits, published, flips, first, until),
         students=tuple(flip._asdict() | {"student_number": numbers.get(flip.student_id)} for flip in to_come),
     )
 

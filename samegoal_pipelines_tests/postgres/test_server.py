@@ -1,7 +1,5 @@
 """The embedded Postgres is there for whoever needs it, and goes when nobody does."""
 
-import importlib.machinery
-import importlib.util
 import os
 import shutil
 import signal
@@ -11,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg2
 import pytest
@@ -203,9 +202,8 @@ def only_root_can_enter(
     ):
         shutil.copytree(source, target, symlinks=True, copy_function=os.link)
     site.chmod(0o700)
-    spec = importlib.machinery.ModuleSpec(server.PACKAGE, None, is_package=True)
-    spec.submodule_search_locations = [str(site / server.PACKAGE)]
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: spec)
+    package = SimpleNamespace(version="18", locate_file=lambda name: site / name)
+    monkeypatch.setattr(server, "distribution", lambda _: package)
     with tempfile.TemporaryDirectory(prefix="samegoal-", dir="/var/tmp") as elsewhere:
         Path(elsewhere).chmod(0o755)
         monkeypatch.setattr(server, "PROGRAMS", Path(elsewhere) / "lib" / "samegoal-pipelines")

@@ -11,7 +11,7 @@ NOW, DAY = datetime.now(UTC), timedelta(days=1)
 
 
 class Authority:
-    """An authority that signs certificates. `own` is its own one, which holds for `names`, too."""
+    """An authority that signs certificates. `own` is its own certificate, also valid for `names`."""
 
     def __init__(self, name: str, *names: x509.GeneralName) -> None:
         self.name, self.key = name, ec.generate_private_key(ec.SECP256R1())

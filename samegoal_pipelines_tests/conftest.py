@@ -1,4 +1,4 @@
-"""What every room's tests share: a real Postgres in a temporary folder, and a fresh warehouse for each test.
+"""Fixtures for all tests: a real Postgres in a temporary folder, and a fresh warehouse for each test.
 
 The server is one for the whole run, also of several pytest-xdist workers, and stops with the last of them.
 """
@@ -36,8 +36,8 @@ SHARED_HOME = "SAMEGOAL_TEST_HOME"
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# The same examples each time, so that nobody's change fails for what it has not touched; and no time limits,
-# which a busy machine would miss. `--hypothesis-profile=default` looks for others.
+# The same examples each time, so that no change fails for code that it has not touched. No time limits,
+# because a busy machine would miss them. `--hypothesis-profile=default` looks for other examples.
 settings.register_profile(
     "steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -45,20 +45,20 @@ settings.load_profile("steady")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the folder that all workers of this run share; they are told through the environment."""
+    """Make the folder that all workers of this run share. The environment names it."""
     if not hasattr(config, "workerinput"):
         os.environ[SHARED_HOME] = tempfile.mkdtemp(prefix="samegoal-tests-")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Spare what was imported from the garbage collector: looking through it takes an eighth of all CPU."""
+    """Keep imports out of garbage collection, which would take an eighth of all CPU time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove that folder; by now the last worker has stopped the server."""
+    """Remove that folder. The last worker has stopped the server."""
     if not hasattr(config, "workerinput") and (home := os.environ.pop(SHARED_HOME, None)):
         EmbeddedPostgres(Path(home)).stop()
         shutil.rmtree(home, ignore_errors=True)
@@ -78,7 +78,7 @@ def _no_dagster_instance_left() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
-    """A real embedded Postgres, up for the session; it does not wait for the disk."""
+    """A real embedded Postgres for the session. It does not wait for the disk."""
     settings = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     with EmbeddedPostgres(Path(os.environ[SHARED_HOME]), settings) as server:
         yield server
@@ -92,7 +92,7 @@ def warehouse_template(postgres: EmbeddedPostgres) -> str:
 
 @pytest.fixture(scope="session")
 def deployment_template(postgres: EmbeddedPostgres, warehouse_template: str) -> str:
-    """The name of a database that has Dagster's tables as well; making them costs more than a short test."""
+    """The name of a database that also has Dagster's tables. Making them takes longer than a short test."""
     return _template(postgres, "migrated_deployment", warehouse_template, _make_dagster_tables)
 
 
@@ -188,7 +188,7 @@ select md5(string_agg(part, ';' order by part)) from (
 
 @dataclass
 class _Template:
-    """A database that others are copies of, and copies that no test uses now.
+    """A database to copy, and its copies that no test uses now.
 
     Attributes:
         shape: its catalog, without rows; a copy with another one is not used again.
@@ -233,7 +233,7 @@ def _look_into(cursor: Any) -> tuple[str, set[str]]:
 
 
 def _emptied(url: str, template: _Template) -> bool:
-    """Empty a database of all rows that its template does not have. False if it is not like it any more."""
+    """Empty the tables that are empty in the template. False if the database has another shape by now."""
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         shape, filled = _look_into(cursor)
         if shape != template.shape or not template.filled <= filled:
@@ -244,7 +244,7 @@ def _emptied(url: str, template: _Template) -> bool:
 
 
 def _admin(postgres: EmbeddedPostgres, statement: str, *parameters: object) -> bool:
-    """Run a statement outside any transaction; whether it found a row.
+    """Run a statement outside any transaction. Return whether it found a row.
 
     Postgres waits five seconds for sessions that have ended to leave a database; a busy machine takes longer.
     """

@@ -1,4 +1,4 @@
-"""Districts of literal rows, of which a test gives those that matter."""
+"""Districts of literal rows: a test names the rows that matter, the rest is filled in."""
 
 import datetime as dt
 import re

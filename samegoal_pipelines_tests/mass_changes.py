@@ -1,4 +1,4 @@
-"""Districts large enough for the gate to look at shares of them, and edits of many enrollments at once."""
+"""Districts large enough for the gate's shares, and edits of many enrollments at once."""
 
 from collections.abc import Collection
 from datetime import date

@@ -1,4 +1,4 @@
-"""Looking for a text in every place where it must not stand."""
+"""Search for a text in every place where it must not be."""
 
 import os
 from collections.abc import Collection, Iterable
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 NOT_SCANNED = {"secret.key"}
 """Files whose purpose is to hold a secret."""
 CLIENT_KEYS = "samegoal.district_credentials"
-"""Where Client Keys stand in clear, and Client Secrets encrypted."""
+"""Holds Client Keys in clear text and Client Secrets encrypted."""
 
 
 def in_database(engine: sa.Engine, words: Collection[str]) -> list[str]:
@@ -37,13 +37,13 @@ def in_database(engine: sa.Engine, words: Collection[str]) -> list[str]:
 
 
 def rows_looked_at(engine: sa.Engine) -> int:
-    """How many rows Dagster's event log has: a search that looked at nothing would find nothing."""
+    """The number of rows in Dagster's event log. A search in an empty log would prove nothing."""
     with engine.connect() as connection:
         return connection.scalar(sa.text("select count(*) from dagster.event_logs")) or 0
 
 
 def in_files(folders: Iterable[Path], words: Collection[str]) -> list[str]:
-    """`file: word` for every file that holds one, or is called so."""
+    """`file: word` for every file with one in its content or path."""
     found = []
     for path in (path for folder in folders for path in folder.rglob("*")):
         content = path.read_bytes() if path.is_file() and path.name not in NOT_SCANNED else b""
@@ -52,7 +52,7 @@ def in_files(folders: Iterable[Path], words: Collection[str]) -> list[str]:
 
 
 def in_texts(texts: Iterable[str], words: Collection[str]) -> list[str]:
-    """The words that stand in one of these texts."""
+    """The words that one of these texts contains."""
     return [word for text in texts for word in words if word in text]
 
 

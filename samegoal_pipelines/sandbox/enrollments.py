@@ -1,8 +1,8 @@
 """Enrollments: when each student comes, moves between campuses and leaves, as known on a given day.
 
-First the whole plan is made, which depends on no day and gives every row its id; then what nobody knows yet
-is left out. So the same district can be seen a day later with only the changes of that day. All kinds of
-enrollments that the status rules name are in it.
+The whole plan comes first. It depends on no day and gives every row its id. Then everything that is not yet
+known on the day is left out, so the same district a day later shows only that day's changes. The plan has
+every kind of enrollment that the status rules name.
 """
 
 import datetime as dt

@@ -1,6 +1,6 @@
 """The sandbox's objects: their fields, the rows that every district has, and rows in and out of Arrow tables.
 
-The catalog declares the fields that the pipeline reads; only what a server needs besides is declared here.
+The catalog declares the fields that the pipeline reads. Fields that only a server needs are declared here.
 School years run from 1 July to 30 June. As in Qmlativ, a withdrawal code has another id each year.
 """
 

@@ -273,5 +273,5 @@ def emails(rng: Rng, names: pd.DataFrame, role: Array, slug: str) -> pd.DataFram
 
 
 def _ranks(person: Array) -> Array:
-    """1, 2, … for the rows of each person, which lie behind one another."""
+    """1, 2, … for the rows of each person, which are consecutive."""
     return np.arange(len(person)) - np.searchsorted(person, person) + 1

@@ -1,7 +1,7 @@
 """The HTTP server: routes, tokens, answers, latency and faults. ``serve`` runs it in a thread.
 
-Where the contract leaves it open: objects under another district's base URL are refused with 403, and
-GetSystemMetadata answers for the district of the credentials, under any base URL.
+Two answers that the contract leaves open: objects under another district's base URL are refused with 403, and
+GetSystemMetadata answers for the district of the credentials under any base URL.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The requests that a sandbox server got, as tests look at them."""
+"""The requests that a sandbox server received, for tests."""
 
 from collections import deque
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The words that synthetic people, streets and districts are named with.
+"""Names for synthetic people, streets and districts.
 
 Accents, apostrophes, hyphens and names of two parts are here on purpose: Texas districts have them.
 """

@@ -1,4 +1,4 @@
-"""A Postgres that answers every login as a test tells it to: a refusal, or a closed connection."""
+"""A Postgres that refuses every login in the way that a test names."""
 
 import socket
 import struct

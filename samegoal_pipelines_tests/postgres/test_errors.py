@@ -1,4 +1,4 @@
-"""Why a connection was not made, told apart; and only "nobody answers" is worth another try."""
+"""Why a connection failed. Only a server that does not answer is worth another try."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The embedded Postgres is there for whoever needs it, and goes when nobody does."""
+"""The embedded Postgres runs while a command uses it."""
 
 import os
 import shutil

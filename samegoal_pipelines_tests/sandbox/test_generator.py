@@ -1,4 +1,4 @@
-"""Synthetic districts: the same from the same seed, and like real ones."""
+"""Synthetic districts: the same seed gives the same district, and it resembles a real one."""
 
 import hashlib
 import re

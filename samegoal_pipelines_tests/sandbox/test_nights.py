@@ -24,7 +24,7 @@ def nights() -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
 
 
 def changed(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the second that were there before with another content, with the names of what changed."""
+    """Rows of `after` that differ from the same row of `before`, with True where a column changed."""
     after = after.loc[before.index]
     differs = (before != after).fillna(True) & ~(before.isna() & after.isna())
     return differs[differs.any(axis=1)]
@@ -75,7 +75,7 @@ def test_some_enroll_with_a_family_a_home_and_a_school(nights):
 
 
 def test_a_later_night_holds_what_earlier_ones_did():
-    """Night 3 of 7 October has the newcomers of night 2 of 6 October, and of their first day."""
+    """Night 3 on 7 October has the newcomers of night 2 on 6 October, with the same first day."""
     district = Sandbox.generate(1, 100, today=TODAY, night=40).districts[0]
     assert 100 < district.tables["Student/Student"].num_rows < 200
     second, third = night(2, TODAY + timedelta(days=1)), night(3, TODAY + timedelta(days=2))

@@ -189,7 +189,7 @@ def test_two_enrollments_that_only_the_id_tells_apart_are_a_tie():
     }
 
 
-# -- quarantined and flagged --
+# -- quarantined --
 
 
 def test_a_row_that_was_quarantined_says_why_and_never_what_stood_there():
@@ -218,15 +218,6 @@ def test_a_quarantined_row_beside_a_sound_current_one_changes_nothing_for_the_st
     (row,) = worklist([broken, entry(2, "2026-08-12")]).to_dict("records")
     assert pd.isna(row["enrollment_id"])
     assert row["detail"] == "from 2026-08-12; unreadable: EntryWithdrawalID"
-
-
-def test_an_enrollment_flagged_as_a_course_without_the_code_is_listed():
-    flagged = [
-        entry(1, "2026-08-12", IsCrossEntityCourseEnrollment=True),
-        entry(2, "2026-08-12", "2026-09-01", "CECS", IsCrossEntityCourseEnrollment=True),
-        entry(3, "2026-08-12", student=2, IsCrossEntityCourseEnrollment=False),
-    ]
-    assert problems(flagged) == [(FLAGGED_WITHOUT_CODE, 1, 1)]
 
 
 # -- the past moved --

@@ -98,9 +98,8 @@ def prune_runs(instance: dg.DagsterInstance, before: datetime, keep: Set[str]) -
     """Delete finished runs created before `before` with their logs, except `keep`. Return the count."""
     old = dg.RunsFilter(created_before=before, statuses=OVER)
     most = max(_RUNS_AT_ONCE, 2 * len(keep))
-    records = instance.get_run_records(old, limit=most + len(keep), ascending=True)
-    run_ids = [record.dagster_run.run_id for record in records]
-    pruned = [run_id for run_id in run_ids if run_id not in keep][:most]
+    runs = instance.get_runs(old, limit=most + len(keep), ascending=True)
+    pruned = [run.run_id for run in runs if run.run_id not in keep][:most]
     for run_id in pruned:
         instance.compute_log_manager.delete_logs(prefix=[run_id])
         instance.delete_run(run_id)

@@ -244,7 +244,7 @@ def around(page: Page, texts: Iterable[str]) -> FloatRect:
 
 
 def save(page: Page, name: str, clip: FloatRect | None = None) -> None:
-    """Save a picture beside this file, in few colours."""
+    """Save a picture beside this file, in few colors."""
     page.wait_for_timeout(1_000)
     picture = Image.open(BytesIO(page.screenshot(clip=clip)))
     file = HERE / f"{name}.png"

@@ -202,6 +202,10 @@ CONFIDENTIAL = {
     ),
     "by another person's row": ([confidential(2, NameID=99), phone(2)], "555-0102"),
     "written in another way": ([confidential(1, PhoneNumber="Fax 512-555-0101"), HIDDEN_BY_ITS_FORMAT], None),
+    "by its formatted number alone": (
+        [confidential(1, PhoneNumber=None, FormattedPhoneNumber="512-555-0102"), phone(2)],
+        None,
+    ),
     "for either of its two numbers": (
         [
             confidential(1, PhoneNumber="5125550101", FormattedPhoneNumber="unlisted"),

@@ -22,7 +22,8 @@ from samegoal_pipelines.tables.declaration import UNREADABLE, Column, Type
 _MAX_DEPTH = 64
 MAX_TEXT = 4_000  # characters; a longer text is unreadable
 _YEAR_1 = (dt.date(1, 1, 1) - dt.date(1970, 1, 1)).days
-_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?", re.ASCII)  # of all formats that Python reads
+# Of all formats that Python reads. It also accepts some other letters and a NUL in the time.
+_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ][\d:.Z+-]*)?", re.ASCII)
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|[\]}]', re.DOTALL)
 _LARGE = 2**16  # bytes; counting the brackets of a page takes a fifth of the time to read it
 _PAGE_END = re.compile(rb"}\s*}\s*\Z")  # closes two objects. Rows hold no objects, so no row ends like this

@@ -21,7 +21,7 @@ from samegoal_pipelines.tables.catalog import NEEDED
 from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL
 from samegoal_pipelines.tables.people import NAME_EMAIL
 from samegoal_pipelines.transforms.reads import rows_by_listing
-from samegoal_pipelines_tests.qmlativ.scripted import IMPATIENT, connection_to
+from samegoal_pipelines_tests.qmlativ.scripted import IMPATIENT, Reply, Request, connection_to, serving
 
 TODAY = dt.date(2026, 10, 1)
 ASSETS = ("raw_enrollments", "raw_students", "raw_parents")
@@ -365,6 +365,38 @@ def test_progress_tells_the_rows_of_each_object_over_all_school_years(server, di
     for name in ("EntryWithdrawal", "SchoolYear"):
         rows = sum(rows for reported_name, rows in reported if reported_name == name)
         assert rows == account(result, name)["Rows"] > 0
+
+
+def test_the_account_of_an_object_adds_up_its_school_years():
+    """The codes are the same each year. One year's enrollments come unsorted, so they are read twice."""
+    entries = {"26": {1: [5, 1, 3], 2: [4, 2]}, "27": {1: [6, 7]}}
+
+    def answers(request: Request) -> Reply | None:
+        if request.page is None:
+            return None
+        name, (year,) = request.path.split("/")[-3], request.query.get("SchoolYearID", ["-"])
+        nulls = {fields[0]: None for field, fields in request.query.items() if field != "SchoolYearID"}
+        if (name, year) == ("EntryWithdrawal", "27"):
+            del nulls["IsCrossEntityCourseEnrollment"]
+        pages = entries[year] if name == "EntryWithdrawal" else {1: [1]}
+        rows = [nulls | {f"{name}ID": number} for number in pages[request.page]]
+        if name == "SchoolYear":
+            rows = [
+                nulls | {"SchoolYearID": n, "NumericYear": n, "IsCurrentYearForProvidedEntity": n == 27}
+                for n in (26, 27)
+            ]
+        following = f"/Custom/1/Enrollment/{name}/2/3" if request.page + 1 in pages else None
+        return Reply(body={"Objects": rows, "Paging": {"Next": following}})
+
+    with serving(answers) as scripted, QmlativClient(scripted.connection()) as client:
+        result = read_district(client, ["raw_enrollments"])
+    entry, code = account(result, "EntryWithdrawal"), account(result, "WithdrawalCode")
+    listing = "Enrollment/EntryWithdrawal?SchoolYearID="
+    assert json.loads(entry["Arrived"]) == {f"{listing}26": 5, f"{listing}27": 2}
+    assert json.loads(entry["Missing"]) == ["IsCrossEntityCourseEnrollment"]
+    counts = ["Rows", "Repeats", "Pages", "Rereads", "GapsChecked"]
+    assert entry[counts].tolist() == [7, 0, 5, 1, False]
+    assert code[counts].tolist() == [1, 1, 2, 0, True]
 
 
 def year(number, *, current=False, upcoming=False):

@@ -17,7 +17,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from pydantic import SecretStr
 
-from samegoal_pipelines.districts.errors import DecryptionError
+from samegoal_pipelines.districts.errors import DecryptionError, LostKeyError
 from samegoal_pipelines.errors import Kind
 
 KEY_FILE = "secret.key"
@@ -57,11 +57,16 @@ class SecretCipher:
         return fernet.encrypt(secret.encode())
 
     def decrypt(self, encrypted: bytes, district_id: str) -> str:
-        """The secret itself. Raises `DecryptionError` if none of the keys decrypts it."""
+        """The secret itself.
+
+        Raises:
+            LostKeyError: none of the keys decrypts it.
+            DecryptionError: the keys cannot be used.
+        """
         if (fernet := self.fernet()) is not None:
             with suppress(InvalidToken):
                 return fernet.decrypt(encrypted).decode()
-        raise DecryptionError(
+        raise LostKeyError(
             f"the Client Secret was encrypted with a key that is not in {self._where}",
             district_id=district_id,
             next_step="restore that key, or enter the secret again: "

@@ -34,6 +34,10 @@ class SecretAwaitedError(DistrictError):
 
 
 class DecryptionError(DistrictError):
-    """No configured key decrypts a secret, or the keys themselves cannot be used."""
+    """A secret cannot be decrypted, because the keys themselves cannot be used."""
 
     kind = Kind.SECRET_KEY
+
+
+class LostKeyError(DecryptionError):
+    """The keys can be used, but none of them decrypts the secret."""

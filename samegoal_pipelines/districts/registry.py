@@ -18,6 +18,7 @@ from samegoal_pipelines.districts.errors import (
     DecryptionError,
     DistrictError,
     InvalidDistrictError,
+    LostKeyError,
     SecretAwaitedError,
     UnknownDistrictError,
 )
@@ -168,7 +169,7 @@ class Registry:
 
         Raises:
             SecretAwaitedError: no secret was set yet.
-            DecryptionError: none of the keys decrypts the secret.
+            DecryptionError: none of the keys decrypts the secret, or they cannot be used.
         """
         stored = self._stored_credentials(district_id)
         if stored.encrypted_secret is None:
@@ -332,7 +333,7 @@ class Registry:
             whose secret no key decrypts.
 
         Raises:
-            DecryptionError: the keys themselves cannot be used.
+            DecryptionError: the keys themselves cannot be used. The old keys stay.
             WarehouseError: Postgres failed; every secret can still be decrypted, and running again is safe.
         """
         cipher, old, reencrypted, lost = self._cipher, [], 0, []
@@ -350,7 +351,7 @@ class Registry:
                     continue
                 try:
                     again = cipher.encrypt(cipher.decrypt(encrypted, district_id))
-                except DecryptionError as error:
+                except LostKeyError as error:
                     lost.append(str(error))
                     continue
                 connection.execute(sa.update(district_credentials).where(own).values(encrypted_secret=again))

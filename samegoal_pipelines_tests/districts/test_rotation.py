@@ -1,5 +1,6 @@
 """`districts rotate-key`: a new key for every secret, and none lost on the way."""
 
+import errno
 import multiprocessing
 import os
 import stat
@@ -100,6 +101,26 @@ def test_keys_that_are_none_are_refused_before_anything_changes(warehouse, tmp_p
         registry(warehouse, tmp_path).rotate_key()
     assert (tmp_path / "secret.key").read_text() == "hunter2\n"
     assert encrypted_secrets(warehouse) == before
+
+
+@pytest.mark.parametrize("failing", range(1, 10))
+def test_a_key_file_that_cannot_be_read_for_a_moment_costs_no_secret(
+    warehouse, tmp_path, monkeypatch, failing
+):
+    """As on a network drive. The key of a secret that was skipped must not be removed."""
+    register(registry(warehouse, tmp_path), *IDS)
+    read, moments = Path.read_text, iter(range(1, 10))
+
+    def read_text(file: Path) -> str:
+        if next(moments) == failing:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(file)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "read_text", read_text)
+        with pytest.raises(DecryptionError, match="cannot be read"):
+            registry(warehouse, tmp_path).rotate_key()
+    assert opened(registry(warehouse, tmp_path)) == all_secrets(*IDS)
 
 
 def test_a_key_file_that_is_a_link_stays_one(warehouse, tmp_path):

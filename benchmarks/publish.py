@@ -87,7 +87,7 @@ def _measure(server: Any, runs: int, students: int, *, checkpoint: bool) -> dict
 
 @contextmanager
 def _server() -> Iterator[Any]:
-    """An embedded Postgres of our own, as a deployment has it but for what would happen by itself."""
+    """An embedded Postgres as a deployment has it, without automatic vacuums and frequent checkpoints."""
     from samegoal_pipelines.postgres.server import EmbeddedPostgres
 
     with tempfile.TemporaryDirectory(prefix="bench-") as home:
@@ -209,7 +209,7 @@ def replace(
 
 
 def plain_tables() -> Iterator[str]:
-    """The statements that make the warehouse's columns and primary keys anew, and nothing else of it."""
+    """The statements that create tables with the warehouse's columns and primary keys, and nothing else."""
     from samegoal_pipelines.tables.history import HISTORIES
 
     for history in HISTORIES:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from samegoal_pipelines.reporting.alerts import (
     send_alert,
 )
 from samegoal_pipelines.reporting.nightly_status import read_judged
-from samegoal_pipelines.tables.warehouse import alerts_sent, districts
+from samegoal_pipelines.tables.warehouse import alerts_sent, districts, pauses
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
 from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines_tests.reporting.factories import (
@@ -248,6 +248,20 @@ def test_a_district_that_moves_to_an_earlier_time_zone_is_told_of_the_next_night
     assert ear.heard == []
     look(warehouse, SIX_IN_NEW_YORK + timedelta(days=1), ear)
     assert ear.subjects == ["SameGoal night 2026-10-13: 1 late of 1"]
+
+
+def test_a_night_that_was_paused_is_not_late_once_the_pause_is_replaced(warehouse, ear):
+    put(warehouse, "alpha", None)
+    old = {"district_id": "alpha", "paused_from": NIGHT, "paused_to": NIGHT, "set_by": "pat"}
+    with as_writer(warehouse, "alpha", "pausing") as connection:
+        connection.execute(sa.insert(pauses).values(old))
+    look(warehouse, SIX_IN_CHICAGO, ear)
+    with as_writer(warehouse, "alpha", "pausing again, before six on the next day") as connection:
+        connection.execute(
+            sa.update(pauses).values({day: date(2026, 12, 24) for day in ("paused_from", "paused_to")})
+        )
+    look(warehouse, SIX_IN_CHICAGO + timedelta(hours=23), ear)
+    assert ear.heard == []
 
 
 def test_a_missing_report_is_sent_once_beside_the_districts_own_message(warehouse, ear):

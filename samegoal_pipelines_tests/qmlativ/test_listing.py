@@ -163,8 +163,9 @@ RENAMED = [[county(10), county(20), county(30)], [county(40), county(50, "y")]]
     ids=["the same key with another content", "rows out of order that differ each time", "never the same"],
 )
 def test_data_that_changes_on_every_attempt_ends_in_a_clear_line(reads):
-    said, server, _ = failure(answering(Reply(400), *reads)[0], QmlativError)
+    said, server, error = failure(answering(Reply(400), *reads)[0], QmlativError)
     assert said == "Demographics/County: data changed while it was read"
+    assert error.transient
     first_pages = [asked.body for asked in server.requests if asked.page == 1]
     assert len([body for body in first_pages if b"LongSearchCondition" not in body]) == 3
 

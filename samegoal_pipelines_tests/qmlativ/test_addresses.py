@@ -17,7 +17,7 @@ MALFORMED = (
     *("skyward.example.com\\API", "skyward.example.com/A\nPI", "/API", "[::1", "host:99999/API"),
 )
 LOCAL = (
-    *("localhost", "api.localhost", "127.0.0.1", "10.1.2.3", "169.254.169.254"),
+    *("localhost", "localhost.", "api.localhost", "127.0.0.1", "10.1.2.3", "169.254.169.254"),
     *("[::1]", "[::ffff:10.0.0.1]", "[fd00::1]"),
 )
 UNSAFE = (
@@ -35,6 +35,13 @@ def test_a_base_url_that_no_source_may_have_is_refused(url, says):
     with pytest.raises(UnsafeUrlError, match=r"the API Base URL") as refused:
         checked_url(url)
     assert says in str(refused.value)
+
+
+def test_the_token_url_must_be_as_safe_because_the_secret_goes_there():
+    with pytest.raises(UnsafeUrlError, match="the Token URL must start with https://"):
+        Connection(
+            "https://skyward.example.com", "key", SecretStr("s"), token_url="http://tokens.example.com"
+        )
 
 
 def test_a_good_base_url_loses_only_its_trailing_slash():

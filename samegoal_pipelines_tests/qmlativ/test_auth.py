@@ -158,7 +158,7 @@ def test_where_the_form_is_refused_http_basic_is_tried_and_kept():
         assert sent == "a+key%3A1:s%25%C3%BC%2B"
 
 
-@pytest.mark.parametrize("status", [400, 401, 500, 200])
+@pytest.mark.parametrize("status", [400, 401, 302, 500, 200])
 def test_where_neither_way_is_accepted_the_answer_to_the_form_is_told(status):
     def answers(request):
         return Reply(401 if b"client_secret" in request.body else status)

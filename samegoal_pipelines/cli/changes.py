@@ -129,10 +129,9 @@ def forecast(deployment: Deployment, district_id: str, days: int, by_student: bo
     Also names the first night that will be held because of these changes.
     """
     from samegoal_pipelines.reporting.forecast import forecast_district
-    from samegoal_pipelines.reporting.nightly_status import read_districts
+    from samegoal_pipelines.reporting.nightly_status import read_district
 
-    deployment.registry.get(district_id)
-    one = read_districts(deployment.warehouse, datetime.now(UTC), [district_id])[district_id]
+    one = read_district(deployment.warehouse, datetime.now(UTC), district_id)
     found = forecast_district(deployment.warehouse, deployment.landing, one, days)
     if as_json:
         facts = asdict(found)

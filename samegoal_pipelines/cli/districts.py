@@ -185,8 +185,7 @@ def list_districts(deployment: Deployment, as_json: bool) -> None:
     """List the registered districts with their last published night and state."""
     from samegoal_pipelines.reporting.nightly_status import read_districts
 
-    states = read_districts(deployment.warehouse, datetime.now(UTC))
-    found = [one for _, one in sorted(states.items())]
+    found = read_districts(deployment.warehouse, datetime.now(UTC))
     if as_json:
         print_json(
             [
@@ -217,17 +216,16 @@ def show_district(deployment: Deployment, district_id: str, as_json: bool) -> No
     The state is its last published snapshot, the last attempt if it failed or is held, and its pause. The
     registration includes the gate's limits and which contacts are withheld.
     """
-    from samegoal_pipelines.reporting.nightly_status import read_districts
+    from samegoal_pipelines.reporting.nightly_status import read_district
 
-    district = deployment.registry.get(district_id)
+    district = read_district(deployment.warehouse, datetime.now(UTC), district_id)
     registration = district.public_facts()
-    state = read_districts(deployment.warehouse, datetime.now(UTC), [district_id])[district_id]
     if as_json:
         facts = {
-            "state": state.schedule,
-            "pause": state.pause_to_come and asdict(state.pause_to_come),
-            "last_published": state.current and state.current.facts(),
-            "last_attempt": state.open_attempt and state.open_attempt.facts(),
+            "state": district.schedule,
+            "pause": district.pause_to_come and asdict(district.pause_to_come),
+            "last_published": district.current and district.current.facts(),
+            "last_attempt": district.open_attempt and district.open_attempt.facts(),
         }
         print_json({**registration, **credential_facts(deployment, district), **facts})
         return
@@ -238,7 +236,7 @@ def show_district(deployment: Deployment, district_id: str, as_json: bool) -> No
     withheld = {True: "shown", False: "withheld"}
     print_facts(
         {
-            **_state(state),
+            **_state(district),
             **credential_labels(deployment, district),
             "access expires": expiry_words(district.expires, district.expiration),
             **{name.replace("_", " "): registration[name] for name in _SHOWN_AS_IT_IS},

@@ -192,7 +192,7 @@ class Registry:
         with as_writer(self._engine, district_id, "looking up the credentials") as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
-            raise _unknown(district_id)
+            raise unknown_district(district_id)
         return row
 
     # -- changing --
@@ -416,11 +416,12 @@ def get_district(connection: sa.Connection, district_id: str) -> District:
     """As `Registry.get`, within a transaction."""
     row = connection.execute(_DISTRICT.where(districts.c.district_id == district_id)).one_or_none()
     if row is None:
-        raise _unknown(district_id)
+        raise unknown_district(district_id)
     return District(**row._mapping)
 
 
-def _unknown(district_id: str) -> UnknownDistrictError:
+def unknown_district(district_id: str) -> UnknownDistrictError:
+    """The error for an id that no district has."""
     return UnknownDistrictError("no such district is registered", district_id=shown(district_id))
 
 

@@ -16,7 +16,7 @@ from samegoal_pipelines.errors import SYNC, PipelineError, fill_in
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.landing.runs import NotLandedError, landed_for, read_landed_for
 from samegoal_pipelines.printable import shown
-from samegoal_pipelines.reporting.nightly_status import DistrictNight, read_districts
+from samegoal_pipelines.reporting.nightly_status import DistrictNight, read_district
 from samegoal_pipelines.tables.vocabulary import NO_ROWS, RULES
 from samegoal_pipelines.transforms.explanation import BY_DEPARTURE, Cause, Explanation, explain
 from samegoal_pipelines.transforms.students_csv import check_rows
@@ -72,8 +72,7 @@ def explain_student(
         UnknownDistrictError: no such district.
         NothingToExplainError: no night is published (by that date), or no student has this number.
     """
-    deployment.registry.get(district_id)
-    current = read_districts(deployment.warehouse, now or datetime.now(UTC), [district_id])[district_id]
+    current = read_district(deployment.warehouse, now or datetime.now(UTC), district_id)
     night = _night(deployment, current, on)
     gone: list[str] = []
     enrollments = _landed(deployment, night, "raw_enrollments", gone)

@@ -17,7 +17,7 @@ from samegoal_pipelines.errors import SYNC
 from samegoal_pipelines.reporting import rendering
 from samegoal_pipelines.reporting.addresses import AlertError, Message, contact_address
 from samegoal_pipelines.reporting.alerts import locked
-from samegoal_pipelines.reporting.nightly_status import NIGHT_BEGINS, DistrictNight, read_districts
+from samegoal_pipelines.reporting.nightly_status import NIGHT_BEGINS, DistrictNight, read_district
 from samegoal_pipelines.tables.warehouse import districts
 from samegoal_pipelines.warehouse.engine import as_writer
 
@@ -44,7 +44,7 @@ def confirm_setup(
     """
     if district.awaits_secret:
         raise SecretAwaitedError(district_id=district.id)
-    state = read_districts(engine, now, [district.id])[district.id]
+    state = read_district(engine, now, district.id)
     if not district.contact:
         next_step = "samegoal-pipelines districts set ID --contact E-MAIL"
         raise InvalidDistrictError("no contact is registered", district_id=district.id, next_step=next_step)

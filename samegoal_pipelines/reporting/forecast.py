@@ -143,7 +143,7 @@ class Forecast:
 
 
 def forecast_district(engine: sa.Engine, landing: Landing, one: DistrictNight, days: int) -> Forecast:
-    """Forecast one district, from `read_districts`.
+    """Forecast one district, from `read_district`.
 
     Raises:
         NothingToForecastError: nothing is published, or its landed rows are gone.

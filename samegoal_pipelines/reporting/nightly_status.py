@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.districts.errors import SecretAwaitedError
 from samegoal_pipelines.districts.expiry import RECORD, expiry_warning, expiry_words
 from samegoal_pipelines.districts.pauses import Pause
-from samegoal_pipelines.districts.registry import DISTRICT_COLUMNS, District
+from samegoal_pipelines.districts.registry import DISTRICT_COLUMNS, District, unknown_district
 from samegoal_pipelines.errors import SYNC, fill_in
 from samegoal_pipelines.printable import counted, in_days
 from samegoal_pipelines.tables.warehouse import districts, pauses, releases, snapshots
@@ -325,11 +325,17 @@ def read_newest(engine: sa.Engine, now: datetime) -> Board:
     return Board.in_order(night, now, found)
 
 
-def read_districts(
-    engine: sa.Engine, now: datetime, district_ids: Collection[str] | None = None
-) -> dict[str, DistrictNight]:
-    """Every district, or these, on its own date, with its last attempt of any night."""
-    return {one.district_id: one for one in _read(engine, time(0), now, district_ids, newest=True)}
+def read_districts(engine: sa.Engine, now: datetime) -> list[DistrictNight]:
+    """Every district by id, on its own date, with its last attempt of any night."""
+    return sorted(_read(engine, time(0), now, newest=True), key=lambda one: one.id)
+
+
+def read_district(engine: sa.Engine, now: datetime, district_id: str) -> DistrictNight:
+    """One district, as in `read_districts`. Raises `UnknownDistrictError`."""
+    found = _read(engine, time(0), now, [district_id], newest=True)
+    if not found:
+        raise unknown_district(district_id)
+    return found[0]
 
 
 def _read(

@@ -145,21 +145,13 @@ def preview(
 
 def _facts(compared: Comparison, *, students: bool) -> dict[str, Any]:
     listed = {name: getattr(compared, name) for name in ("new", "missing", "different")}
-    facts = {
-        "students_in_file": compared.in_file,
-        "same": compared.same,
-        **{name: len(found) for name, found in listed.items()},
-        "different_by_column": compared.by_column,
-        "not_compared": list(compared.not_compared),
-        "without_usable_number": compared.unusable,
-        "differ_in_leading_zeros": compared.without_zeros,
-    }
+    facts = compared._asdict() | {name: len(found) for name, found in listed.items()}
     return facts | ({"students": listed} if students else {})
 
 
 def _print_comparison(compared: Comparison, *, students: bool) -> None:
     click.echo()
-    print_sentences(f"compared with {compared.in_file:,} students in the file:")
+    print_sentences(f"compared with {compared.students_in_file:,} students in the file:")
     rows = (
         ("same", compared.same, "as in the file"),
         ("different", len(compared.different), "in a column at least"),
@@ -167,15 +159,15 @@ def _print_comparison(compared: Comparison, *, students: bool) -> None:
         ("missing", len(compared.missing), "in the file, and would not be published"),
     )
     print_table({"": name, "students": count, " ": meaning} for name, count, meaning in rows)
-    by_column = compared.by_column.items()
+    by_column = compared.different_by_column.items()
     print_table(({"different in": column, "students": count} for column, count in by_column), gap=True)
     click.echo()
-    if count := compared.unusable:
+    if count := compared.without_usable_number:
         print_sentences(
             f"{count:,} students would be published without a student number of their own, so they cannot be "
             "compared"
         )
-    if count := compared.without_zeros:
+    if count := compared.differ_in_leading_zeros:
         print_sentences(
             f"{count:,} of the missing differ from a new student only in leading zeros, which spreadsheets "
             "remove: export the file again and do not open it in one"

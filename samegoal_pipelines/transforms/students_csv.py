@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
+from itertools import chain
 from time import strptime
 from typing import Any, NamedTuple
 
@@ -67,23 +68,20 @@ class StudentsFile(NamedTuple):
 class Comparison(NamedTuple):
     """What would be published beside a file. Students are listed by number."""
 
-    in_file: int
+    students_in_file: int
     same: int
     new: tuple[str, ...]
     missing: tuple[str, ...]
     different: dict[str, tuple[str, ...]]
     """Student number → columns."""
+    different_by_column: dict[str, int]
+    """Column → students who differ in it, the most frequent first."""
     not_compared: tuple[str, ...]
     """Columns of the layout that the file or Qmlativ does not have."""
-    unusable: int
+    without_usable_number: int
     """Students who would be published without a number, or with another student's."""
-    without_zeros: int
+    differ_in_leading_zeros: int
     """Missing numbers that, apart from leading zeros, are those of new students."""
-
-    @property
-    def by_column(self) -> dict[str, int]:
-        """Column → students who differ in it, the most frequent first."""
-        return dict(Counter(name for columns in self.different.values() for name in columns).most_common())
 
 
 def cells_of(row: Mapping[str, Any]) -> Cells:
@@ -213,14 +211,15 @@ def compare(rows: Iterable[Mapping[str, Any]], file: StudentsFile) -> Comparison
     new, missing = usable.keys() - file.students.keys(), file.students.keys() - numbers.keys()
     unpadded = {number.lstrip("0") for number in new}
     return Comparison(
-        in_file=len(file.students),
+        students_in_file=len(file.students),
         same=len(both) - len(different),
         new=tuple(sorted(new)),
         missing=tuple(sorted(missing)),
         different=different,
+        different_by_column=dict(Counter(chain.from_iterable(different.values())).most_common()),
         not_compared=tuple(name for name in COLUMNS if name != NUMBER and name not in compared),
-        unusable=len(tonight) - len(usable),
-        without_zeros=sum(number.lstrip("0") in unpadded for number in missing),
+        without_usable_number=len(tonight) - len(usable),
+        differ_in_leading_zeros=sum(number.lstrip("0") in unpadded for number in missing),
     )
 
 

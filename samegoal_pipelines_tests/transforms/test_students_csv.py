@@ -81,12 +81,12 @@ def test_students_are_new_missing_or_different_by_column():
     students = [{**STUDENT, "student_number": number} for number in ("00123", "00124", "00125")]
     others = ("00124,Tran,2015-03-05,M,PRE_ENROLLED,1", "123,Tran,2015-03-04,F,ENROLLED,01")
     found = compared(TRAN, *others, students=students)
-    assert (found.in_file, found.same) == (3, 1)
+    assert (found.students_in_file, found.same) == (3, 1)
     assert found.new == ("00125",)
     assert found.missing == ("123",), "a number without its zeros is another number"
-    assert found.without_zeros == 0, "00123 is in the file, too"
+    assert found.differ_in_leading_zeros == 0, "00123 is in the file, too"
     assert found.different == {"00124": ("Last Name", "Date of Birth", "Gender", "Grade")}
-    assert found.by_column == {"Last Name": 1, "Date of Birth": 1, "Gender": 1, "Grade": 1}
+    assert found.different_by_column == {"Last Name": 1, "Date of Birth": 1, "Gender": 1, "Grade": 1}
 
 
 def test_numbers_that_a_spreadsheet_stripped_of_zeros_are_counted():
@@ -94,7 +94,7 @@ def test_numbers_that_a_spreadsheet_stripped_of_zeros_are_counted():
     lines = [f"{number},Tran,,,," for number in ("123", "0124", "125", "A1")]
     found = compared(*lines, students=students)
     assert found.missing == ("0124", "123", "125")
-    assert found.without_zeros == 2
+    assert found.differ_in_leading_zeros == 2
 
 
 def test_columns_that_one_side_lacks_are_not_compared():
@@ -109,5 +109,5 @@ def test_columns_that_one_side_lacks_are_not_compared():
 def test_students_without_a_number_of_their_own_are_counted_and_are_not_missing():
     students = [STUDENT, {**STUDENT, "student_id": 8}, {**STUDENT, "student_number": None}]
     found = compared(TRAN, students=students)
-    assert found.unusable == 3
+    assert found.without_usable_number == 3
     assert (found.new, found.missing, found.same) == ((), (), 0)

@@ -36,7 +36,6 @@ class DryRun:
     night: date
     counts: Counts
     verdict: Verdict
-    """The gate's. Without numbers: nothing is published yet, or exactly this content is."""
     changes: tuple[StudentChange, ...]
     """The students whom it would change, by number."""
     payload: SnapshotPayload = field(repr=False, compare=False)
@@ -62,14 +61,13 @@ def try_night(
             refuse_unreadable_flags(tables, withholding)
         payload = compute_valid_night(raw, district_run.today, withholding)
         reads = [tables["Reads"] for tables in raw.values()]
-        counts, changes, asked = preview(
+        counts, changes, verdict = preview(
             district_run.deployment.warehouse,
             district_run.identity(),
             content_of(payload),
             district_run.district.limits,
             LandedEvidence(district_run.landing, reads),
         )
-        verdict = asked or Verdict()
         tried = DryRun(district_run.district_id, district_run.today, counts, verdict, tuple(changes), payload)
         facts: dict[str, Any] = {
             "snapshot date": tried.night.isoformat(),

@@ -31,7 +31,7 @@ def gate_finding(
     context: dg.AssetExecutionContext,
     run: DistrictRun,
     outcome: Snapshot,
-    verdict: Verdict | None,
+    verdict: Verdict,
     about: Mapping[str, Any],
 ) -> Finding:
     """The check's outcome with the shares and their limits. Red with the reasons if the night is held.
@@ -39,13 +39,13 @@ def gate_finding(
     It also shows the facts `about` a held snapshot, because no materialization does.
     """
     facts: dict[str, Any] = {}
-    if verdict:  # Dagster sorts by name, so that this comes first
+    if verdict.numbers:  # Dagster sorts by name, so that this comes first
         facts["each share and its limit"] = shares_table(verdict, run.district.limits)
     if outcome.held:
         said = f"held: {outcome.reason}"
         facts["what to do"] = outcome.to_do
         facts |= {**about, "release it": _release_link(context, run)}
-    elif verdict is None:
+    elif not verdict.numbers:
         said = "nothing to compare: the district's first snapshot, or the same rows as are published"
     else:
         said = "within the limits"

@@ -52,6 +52,7 @@ class Verdict:
 
     found: tuple[Reason, ...] = ()
     numbers: Counter[str] = field(default_factory=Counter)
+    """What was compared. Empty: nothing is published yet, or exactly this content is."""
     dropped_by_time: int | None = None
     """Students whom time alone has dropped since the night before. None if not computed."""
 

@@ -49,16 +49,16 @@ Emptied = Mapping[int, Mapping[str, int]]
 
 def publish_or_hold(
     engine: sa.Engine, run: RunIdentity, content: Content, limits: Limits, landing: Landing
-) -> tuple[Snapshot, Verdict | None]:
-    """Publish a night, or hold it if the gate says so. Return the record, and what the gate said if asked."""
+) -> tuple[Snapshot, Verdict]:
+    """Publish a night, or hold it if the gate says so. Return the record, and the gate's verdict."""
     emptied = _emptied(engine, run, content, landing)
     with session(engine, run) as s:
         comparisons = s.stage(content)
         verdict = _judge(limits, comparisons, emptied)
         slow = any(time_matters(limits, measured) for _, measured in comparisons)
-        if verdict is None or not (verdict.reasons or slow):
+        if not (verdict.reasons or slow):
             return s.publish(), verdict
-    verdict = _judge(limits, comparisons, emptied, landing) or verdict
+    verdict = _judge(limits, comparisons, emptied, landing)
     if verdict.reasons:
         landing.land_held(content.payload)
     with session(engine, run) as s:
@@ -70,7 +70,7 @@ def publish_or_hold(
 
 def preview(
     engine: sa.Engine, run: RunIdentity, content: Content, limits: Limits, landing: Landing
-) -> tuple[Counts, list[StudentChange], Verdict | None]:
+) -> tuple[Counts, list[StudentChange], Verdict]:
     """What publishing this night would do. Nothing is published, landed or recorded."""
     emptied = _emptied(engine, run, content, landing)
     with session(engine, run, "comparing with what is published") as s:
@@ -89,15 +89,15 @@ def _emptied(engine: sa.Engine, run: RunIdentity, content: Content, landing: Lan
 
 def _judge(
     limits: Limits, comparisons: Comparisons, emptied: Emptied, landing: Landing | None = None
-) -> Verdict | None:
-    """The gate's verdict. None: nothing to compare with. Without `landing`, time explains no drop."""
-    verdict = None
+) -> Verdict:
+    """The gate's verdict. Without `landing`, time explains no drop."""
+    verdict = Verdict()
     for published, measured in comparisons:
         if published.snapshot_id not in emptied:
             raise _overtaken()
         staying = landing.staying(published) if landing and time_matters(limits, measured) else None
         found = judge(limits, measured, emptied=emptied[published.snapshot_id], staying=staying)
-        verdict = verdict.along_with(found, published.snapshot_date) if verdict else found
+        verdict = verdict.along_with(found, published.snapshot_date) if verdict.numbers else found
     return verdict
 
 

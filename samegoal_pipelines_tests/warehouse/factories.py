@@ -35,7 +35,7 @@ STARTED = datetime(2026, 9, 1, 6, tzinfo=UTC)
 class Tried(Snapshot):
     """What became of a night, and what the gate said of it, if it was asked."""
 
-    verdict: Verdict | None = field(default=None, compare=False)
+    verdict: Verdict = field(default_factory=Verdict, compare=False)
 
 
 @dataclass(frozen=True)

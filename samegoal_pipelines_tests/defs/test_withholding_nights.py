@@ -229,6 +229,21 @@ def test_setting_a_switch_to_withhold_hides_what_it_withholds_at_once(pipeline, 
     assert notes(pipeline) == []
 
 
+def test_a_held_night_that_does_not_know_who_is_restricted_is_not_released_once_they_are_withheld(
+    pipeline, deployment, made
+):
+    assert pipeline.run().published
+    made.denied_fields.add(RESTRICTION)
+    made.add_row(ENTRIES, **made.rows(ENTRIES)[1] | {"EntryWithdrawalID": 3})
+    change(made, {12}, WithdrawalCodeID=424242)  # the gate holds the night for these two rows
+    deployment.registry.set("grand-bend", show_restricted_contacts=True, gate_limits={"quarantined": 0})
+    assert pipeline.run(today=TOMORROW).held
+    deployment.registry.set("grand-bend", show_restricted_contacts=False)
+    with pytest.raises(RunFailedError, match="nobody can tell which parents are under restriction"):
+        pipeline.release(today=TOMORROW)
+    assert pipeline.rows(PARENTS) == [(True, None)]
+
+
 def test_where_nobody_can_tell_who_is_restricted_all_is_hidden(pipeline, deployment, made, ask):
     deployment.registry.set("grand-bend", show_restricted_contacts=True)
     made.denied_fields.add(RESTRICTION)

@@ -225,7 +225,7 @@ def _find(
             "STUDENT_NUMBER --undo",
         )
     raise NothingToExplainError(
-        f"no student has the student number {shown(number)}, neither in the rows landed on "
+        f"no student has the student number {shown(number) or '(empty)'}, neither in the rows landed on "
         f"{night.snapshot_date} nor in anything ever published{f'; {behind.sentence}' if behind else ''}",
         district_id=district_id,
         next_step=behind.next_step

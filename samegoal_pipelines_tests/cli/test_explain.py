@@ -229,6 +229,7 @@ def test_without_a_district_or_a_published_night_or_after_a_failure_it_says_so(p
     assert pipeline.run(today=TOMORROW).failed
     unknown = ask("explain", "grand-bend", "900")
     assert "no student has the student number 900" in unknown.stderr
+    assert "no student has the student number (empty)" in ask("explain", "grand-bend", "").failed.stderr
     assert "the night 2026-10-13 failed: " in unknown.stderr
     assert "grant it in the Integration Access" in unknown.stderr
     known = ask("explain", "grand-bend", "000011").stdout

@@ -89,7 +89,7 @@ def as_stored(given: Mapping[str, Any], *, allow_local: bool) -> dict[str, Any]:
 
 
 def in_one_year(timezone: str) -> dict[str, Any]:
-    """The columns of an expiration that nobody gave: one year from now, by the district's calendar."""
+    """The columns of an assumed expiration: one year from now, by the district's calendar."""
     local = sa.func.timezone(timezone, sa.func.now())
     return {"expires": sa.cast(local + sa.text("interval '1 year'"), sa.Date), "expiration": "assumed"}
 

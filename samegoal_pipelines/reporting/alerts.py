@@ -96,7 +96,7 @@ def _news_since(
         return None if parts else (board, [f"({alert.topic})"])
     known = {line for part in parts for line in part.digest.splitlines()}
     news = [one for one in board.trouble if _line(one) not in known]
-    if parts:  # whoever is late only now was paused at the deadline, by a pause that was replaced since
+    if parts:  # a district that is late only now was paused at the deadline; its pause was replaced since
         news = [one for one in news if one.state != "late"]
     if parts and (not news or now - parts[-1].sent_at < BETWEEN_LATER_MESSAGES):
         return None

@@ -14,7 +14,11 @@ from samegoal_pipelines.defs import published
 from samegoal_pipelines.defs.district_run import DistrictRun
 from samegoal_pipelines.defs.errors import LONGEST_WAIT, wait_after
 from samegoal_pipelines.qmlativ.connection import RetryPolicy
-from samegoal_pipelines.qmlativ.errors import InvalidCredentialsError, SourceUnavailableError
+from samegoal_pipelines.qmlativ.errors import (
+    AccessRefusedError,
+    InvalidCredentialsError,
+    SourceUnavailableError,
+)
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.warehouse.errors import WarehouseUnavailableError
 from samegoal_pipelines_tests.pipeline import TODAY, failure
@@ -137,7 +141,8 @@ def test_what_qmlativ_asks_to_wait_is_waited_for_unless_it_is_too_long():
     assert wait_if_asked_for(LONGEST_WAIT + 1) is None
 
 
-def test_what_does_not_pass_by_itself_has_no_wait_and_costs_none():
+@pytest.mark.parametrize("error", [InvalidCredentialsError("no"), AccessRefusedError("not granted")])
+def test_what_does_not_pass_by_itself_has_no_wait_and_costs_none(error):
     waits = iter([60])
-    assert wait_after(InvalidCredentialsError("no"), waits) is None
+    assert wait_after(error, waits) is None
     assert wait_after(SourceUnavailableError("down"), waits) is not None

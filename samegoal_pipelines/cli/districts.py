@@ -14,7 +14,6 @@ from samegoal_pipelines.cli.commands import Day, Expiration, command, district_c
 from samegoal_pipelines.cli.credentials import SECRET_FILE, credential_facts, credential_labels, read_secret
 from samegoal_pipelines.cli.terminal import print_facts, print_json, print_table
 from samegoal_pipelines.districts.errors import SecretAwaitedError
-from samegoal_pipelines.districts.expiry import expiry_words
 from samegoal_pipelines.errors import PipelineError, fill_in
 from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables.limits import BY_NAME, LIMITS
@@ -199,7 +198,7 @@ def list_districts(deployment: Deployment, as_json: bool) -> None:
                 "district": one.id,
                 "name": one.name,
                 "time zone": one.timezone,
-                "access expires": expiry_words(one.expires, one.expiration),
+                "access expires": one.expiry_text,
                 "published": one.last_published or "never",
                 "state": one.schedule,
             }
@@ -238,7 +237,7 @@ def show_district(deployment: Deployment, district_id: str, as_json: bool) -> No
         {
             **_state(district),
             **credential_labels(deployment, district),
-            "access expires": expiry_words(district.expires, district.expiration),
+            "access expires": district.expiry_text,
             **{name.replace("_", " "): registration[name] for name in _SHOWN_AS_IT_IS},
             "restricted contacts": withheld[district.show_restricted_contacts],
             "confidential phones": withheld[district.show_confidential_phones],

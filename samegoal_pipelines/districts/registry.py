@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from pydantic import SecretStr
 
+from samegoal_pipelines.districts import registration
 from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.errors import (
     DecryptionError,
@@ -21,14 +22,6 @@ from samegoal_pipelines.districts.errors import (
     LostKeyError,
     SecretAwaitedError,
     UnknownDistrictError,
-)
-from samegoal_pipelines.districts.registration import (
-    DEFAULT_TIMEZONE,
-    as_stored,
-    checked_credential,
-    checked_id,
-    in_one_year,
-    merged_limits,
 )
 from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.printable import shown
@@ -42,6 +35,14 @@ from samegoal_pipelines.warehouse.roles import Role
 
 if TYPE_CHECKING:
     from samegoal_pipelines.qmlativ.client import Identity
+
+
+EXPIRY_WARNINGS = (7, 30, 60)
+"""Warn this many days before the Integration Access expires, with increasing urgency."""
+RECORD_EXPIRY = (
+    "record the expiration that Qmlativ shows: samegoal-pipelines districts set ID --expires DATE (or "
+    "never, if the district deleted it)"
+)
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,20 @@ class District:
     def local_date(self, now: datetime) -> date:
         """The district's own date at an aware instant."""
         return now.astimezone(ZoneInfo(self.timezone)).date()
+
+    @property
+    def expiry_text(self) -> str:
+        """What is known of the expiration: `2027-08-01`, `2027-08-01 (assumed)`, `never` or `unknown`."""
+        if self.expires is None:
+            return self.expiration
+        return f"{self.expires} (assumed)" if self.expiration == "assumed" else str(self.expires)
+
+    def expiry_warning_on(self, day: date) -> int | None:
+        """The smallest reached limit of `EXPIRY_WARNINGS`, 0 if expired, None if there is none."""
+        if self.expires is None:
+            return None
+        days = (self.expires - day).days
+        return 0 if days < 0 else next((limit for limit in EXPIRY_WARNINGS if days <= limit), None)
 
     @property
     def limits(self) -> Limits:
@@ -147,12 +162,7 @@ class Registry:
         return [one for one in self.list() if one.active and not one.awaits_secret]
 
     def connection(self, district: District, **limits: Any) -> Connection:
-        """The connection to the district's Qmlativ, with these `limits`.
-
-        Raises:
-            SecretAwaitedError, DecryptionError: as `credentials`.
-            QmlativError: address or credentials cannot be used.
-        """
+        """The connection to its Qmlativ, with these `limits`. Raises as `credentials`, or `QmlativError`."""
         client_key, client_secret = self.credentials(district.id)
         return Connection(
             base_url=district.base_url,
@@ -207,23 +217,19 @@ class Registry:
         client_secret: str | None = None,
         **facts: Any,
     ) -> District:
-        """Register a district.
+        """Register a district, or raise `InvalidDistrictError`.
 
         Args:
             client_secret: without one, the district awaits its secret.
             facts: what else `set` takes except limits. None: the default. The time zone is
-                `DEFAULT_TIMEZONE`, and the expiration is assumed to be in one year.
-
-        Raises:
-            InvalidDistrictError: a value is invalid, or the id, or the address with this entity, is already
-                registered.
+                `registration.DEFAULT_TIMEZONE`, and the expiration is assumed to be in one year.
         """
         given = {fact: value for fact, value in facts.items() if value is not None}
-        given = {"timezone": DEFAULT_TIMEZONE, **given, "name": name, "base_url": base_url}
-        with changing(self._engine, checked_id(id), "registering the district") as connection:
-            values = as_stored(given, allow_local=self._allow_local)
+        given = {"timezone": registration.DEFAULT_TIMEZONE, **given, "name": name, "base_url": base_url}
+        with changing(self._engine, registration.checked_id(id), "registering the district") as connection:
+            values = registration.as_stored(given, allow_local=self._allow_local)
             if "expires" not in values:
-                values |= in_one_year(values["timezone"])
+                values |= registration.in_one_year(values["timezone"])
             if connection.scalar(sa.select(sa.exists().where(districts.c.district_id == id))):
                 raise InvalidDistrictError(
                     "already registered", next_step="change it: samegoal-pipelines districts set ID"
@@ -243,19 +249,16 @@ class Registry:
             return get_district(connection, id)
 
     def set(self, district_id: str, **changes: Any) -> District:
-        """Change a district's registration. None clears a value.
+        """Change a district's registration, or raise `DistrictError`. None clears a value.
 
         The remembered identity stays: a district may move, but it cannot become another one. Of gate_limits,
         only the named ones change, and None restores the default.
-
-        Raises:
-            InvalidDistrictError, UnknownDistrictError: nothing was changed.
         """
         with changing(self._engine, district_id, "changing the district") as connection:
-            values = as_stored(changes, allow_local=self._allow_local)
+            values = registration.as_stored(changes, allow_local=self._allow_local)
             before = get_district(connection, district_id)
             if "gate_limits" in values:
-                values["gate_limits"] = merged_limits(before.gate_limits, values["gate_limits"])
+                values["gate_limits"] = registration.merged_limits(before.gate_limits, values["gate_limits"])
             after = replace(before, **values)
             _refuse_second_of_source(connection, district_id, after.base_url, after.entity_id)
             if after.entity_id != before.entity_id and before.qmlativ_code is not None:
@@ -282,9 +285,9 @@ class Registry:
         """The columns of these credentials. None leaves one out."""
         values: dict[str, str | bytes] = {}
         if client_key is not None:
-            values["client_key"] = checked_credential("Client Key", client_key)
+            values["client_key"] = registration.checked_credential("Client Key", client_key)
         if client_secret is not None:
-            secret = checked_credential("Client Secret", client_secret)
+            secret = registration.checked_credential("Client Secret", client_secret)
             values["encrypted_secret"] = self._cipher.encrypt(secret)
         return values
 

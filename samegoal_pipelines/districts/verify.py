@@ -3,24 +3,22 @@
 A question that depends on a failed one is not asked.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pandas as pd
 import pyarrow as pa
 
-from samegoal_pipelines.districts.errors import DistrictError
-from samegoal_pipelines.districts.expiry import RECORD, expiry_warning, expiry_words
-from samegoal_pipelines.districts.registry import District, Registry
-from samegoal_pipelines.errors import fill_in
-from samegoal_pipelines.landing import Landing, LandingError
+from samegoal_pipelines.districts.registry import RECORD_EXPIRY, District, Registry
+from samegoal_pipelines.errors import PipelineError, fill_in
+from samegoal_pipelines.landing import Landing
 from samegoal_pipelines.printable import in_days, some
 from samegoal_pipelines.qmlativ.client import QmlativClient
-from samegoal_pipelines.qmlativ.errors import GRANT, QmlativError
+from samegoal_pipelines.qmlativ.errors import GRANT
 from samegoal_pipelines.qmlativ.reading import read_entity_access, refuse_missing_grants, school_years
 from samegoal_pipelines.tables.catalog import NEEDED, OBJECTS
 from samegoal_pipelines.tables.declaration import QmlativObject
@@ -48,6 +46,9 @@ _RENEW = {
 }
 
 
+Answer = TypeVar("Answer")
+
+
 @dataclass
 class Step:
     """One question's answer, and what to do unless it is ok."""
@@ -59,15 +60,15 @@ class Step:
     """The question."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class ObjectFacts:
     """What the Integration Access grants of one object."""
 
     name: str
     fields: int
-    """How many of the fields that we read are granted."""
+    """How many fields we read."""
     granted: int
-    rows: int | None
+    rows: int | None = None
     """Rows of all school years that are read. None if unknown."""
 
 
@@ -123,7 +124,7 @@ def verify(
     def ask(name: str, question: Callable[[], Step]) -> bool:
         try:
             step = question()
-        except (DistrictError, QmlativError, LandingError) as error:
+        except PipelineError as error:
             if error.object in (name, "GetSystemMetadata"):  # the row's name says it
                 error.object = ""
             step = Step(error.reason, error.next_step, "failed")
@@ -134,7 +135,7 @@ def verify(
     ask("expiry", partial(_expiry, district, today))
     try:
         connection = registry.connection(district, connections=CONNECTIONS)
-    except (DistrictError, QmlativError) as error:
+    except PipelineError as error:
         found.steps.append(Step(error.reason, fill_in(error.next_step, district.id), "failed", "credentials"))
         return found
     with QmlativClient(connection) as client:
@@ -146,23 +147,22 @@ def verify(
             if ask("fields", asked.fields) and asked.years:
                 ask("objects", asked.answers)
                 ask("rows", partial(asked.rows, landing, today, count_rows=count_rows))
-    found.objects = asked.objects()
     return found
 
 
 def _expiry(district: District, today: date) -> Step:
     """What the registration says. The token shows whether Qmlativ still accepts it."""
-    expiry = expiry_words(district.expires, district.expiration)
+    expiry = district.expiry_text
     if district.expiration == "unknown":
-        return Step(expiry, RECORD, "warning")
+        return Step(expiry, RECORD_EXPIRY, "warning")
     if district.expires is None:
         return Step(expiry)
     days = (district.expires - today).days
     expiry = f"expired on {expiry}" if days < 0 else f"{expiry}, {in_days(days)}"
-    warning = expiry_warning(days)
+    warning = district.expiry_warning_on(today)
     if warning is None:
         return Step(expiry)
-    assumed = f"the date is assumed: {RECORD}; " if district.expiration == "assumed" else ""
+    assumed = f"the date is assumed: {RECORD_EXPIRY}; " if district.expiration == "assumed" else ""
     return Step(expiry, f"{assumed}{_RENEW[warning]}", "warning")
 
 
@@ -174,10 +174,6 @@ class _Questions:
     registry: Registry
     district: District
     client: QmlativClient
-    described: dict[QmlativObject, frozenset[str]] = field(default_factory=dict)
-    """Object → the granted fields."""
-    counted: dict[str, int] = field(default_factory=dict)
-    """Object → rows."""
     names: pd.DataFrame = field(default_factory=pd.DataFrame)
     """The object Entity."""
     years: list[int] = field(default_factory=list)
@@ -186,7 +182,7 @@ class _Questions:
     def token(self) -> Step:
         try:
             self.client.identity()
-        except QmlativError as error:
+        except PipelineError as error:
             if error.object == "token":
                 raise
         if self.client.client_auth == "basic":
@@ -234,25 +230,27 @@ class _Questions:
         return Step(f"{outcome}; none before", to_do, "warning")
 
     def fields(self) -> Step:
-        """What is granted of each object. Sets `missing`."""
-        wanted = list(OBJECTS.values())
-        self.described = dict(zip(wanted, self._at_once(self.client.describe, wanted), strict=True))
+        """What is granted of each object, and what is missing."""
+        described = self._of_each_object(self.client.describe)
         required: list[str] = []
         optional: dict[str, str] = {}  # asset, object and field → path
         for asset, objects in NEEDED.items():
             for each in objects:
-                granted = self.described[each]
-                needed = [one.name for one in each.fields if not one.optional]
-                needed += [each.only] if each.only else []
-                required += [f"{each.path}.{name}" for name in needed if name not in granted]
-                for one in each.fields:
-                    if one.optional and one.name not in granted:
+                refused = [one for one in each.fields if one.name not in described[each]]
+                required += [f"{each.path}.{one.name}" for one in refused if not one.optional]
+                if each.only and each.only not in described[each]:
+                    required.append(f"{each.path}.{each.only}")
+                for one in refused:
+                    if one.optional:
                         optional[f"{asset}.{each.name}.{one.name}"] = f"{each.path}.{one.name}"
         required, priced = list(dict.fromkeys(required)), costs_of(optional)
         self.found.missing = [Missing(path, True, "no night works without it") for path in required]
-        costs = (Missing(optional[each.field], False, each.cost) for each in priced)
-        self.found.missing += dict.fromkeys(costs)
-        total = sum(len(each.fields) for each in wanted)
+        self.found.missing += dict.fromkeys(Missing(optional[one.field], False, one.cost) for one in priced)
+        self.found.objects = [
+            ObjectFacts(each.label, len(each.fields), sum(one.name in granted for one in each.fields))
+            for each, granted in described.items()
+        ]
+        total = sum(each.fields for each in self.found.objects)
         if required:
             return Step(f"{', '.join(required)} not granted", GRANT, "failed")
         if priced:
@@ -266,65 +264,52 @@ class _Questions:
             year = self.current if wanted.year_bound else None
             return self.client.has_rows(wanted, school_year_id=year)
 
-        wanted = list(OBJECTS.values())
-        filled = dict(zip(wanted, self._at_once(ask, wanted), strict=True))
+        filled = self._of_each_object(ask)
         empty = [each.label for each in NEVER_EMPTY if not filled[each]]
         if empty:
             return Step(
-                f"all {len(wanted)} answer; no rows yet of {', '.join(empty)}",
+                f"all {len(OBJECTS)} answer; no rows yet of {', '.join(empty)}",
                 "check that the entity is the district's own",
                 "warning",
             )
-        return Step(f"all {len(wanted)} answer")
+        return Step(f"all {len(OBJECTS)} answer")
 
     def rows(self, landing: Landing, today: date, *, count_rows: bool) -> Step:
-        """The number of rows of each object and entity, which it also stores."""
+        """The number of rows of each object and entity."""
         landed = None if count_rows else landed_rows(landing, self.district.id, today)
         if landed:
-            night, self.counted = landed
+            night, counted = landed
             outcome = f"as they came on the night of {night}"
             entries = landing.read_last(
                 "raw_enrollments", "EntryWithdrawal", district_id=self.district.id, up_to=night
             )
         else:
             outcome = "counted just now"
-            entries = self._count_rows()
+            counted = {}
+            for wanted in OBJECTS.values():
+                keys = self._read_keys(wanted)
+                counted[wanted.label] = keys.num_rows
+                if wanted is ENTRY_WITHDRAWAL:
+                    entries = keys.to_pandas(types_mapper=pd.ArrowDtype)
+        for each in self.found.objects:
+            each.rows = counted.get(each.name)
         self._count_entities(entries)
         if note := not_granted_note(self.found.entities):
             return Step(f"{outcome}; {note}", CHOOSE_ENTITIES, "warning")
         return Step(outcome)
 
-    def _count_rows(self) -> pd.DataFrame:
-        """Count the rows of each object, and return the enrollments' keys."""
-        for wanted in OBJECTS.values():
-            keys = {wanted.key, "EntityID", "StudentID"} if wanted is ENTRY_WITHDRAWAL else {wanted.key}
-            keys_only = replace(wanted, fields=tuple(each for each in wanted.fields if each.name in keys))
-            years: Sequence[int | None] = self.years if wanted.year_bound else [None]
-            table = pa.concat_tables(
-                [self.client.read(keys_only, school_year_id=year).table for year in years]
-            )
-            self.counted[wanted.label] = table.num_rows
-            if wanted is ENTRY_WITHDRAWAL:
-                entries = table.to_pandas(types_mapper=pd.ArrowDtype)
-        return entries
-
-    def objects(self) -> list[ObjectFacts]:
-        """The facts about each object."""
-        return [
-            ObjectFacts(
-                name=each.label,
-                fields=len(each.fields),
-                granted=sum(one.name in described for one in each.fields),
-                rows=self.counted.get(each.label),
-            )
-            for each, described in self.described.items()
-        ]
+    def _read_keys(self, wanted: QmlativObject) -> pa.Table:
+        """The keys of an object's rows, and whose enrollments they are."""
+        keys = {wanted.key, "EntityID", "StudentID"} if wanted is ENTRY_WITHDRAWAL else {wanted.key}
+        keys_only = replace(wanted, fields=tuple(each for each in wanted.fields if each.name in keys))
+        years: Sequence[int | None] = self.years if wanted.year_bound else [None]
+        return pa.concat_tables([self.client.read(keys_only, school_year_id=year).table for year in years])
 
     @staticmethod
-    def _at_once(ask: Callable[[Any], Any], about: Iterable[Any]) -> list[Any]:
-        """Answers in order. The client limits parallel requests."""
+    def _of_each_object(ask: Callable[[QmlativObject], Answer]) -> dict[QmlativObject, Answer]:
+        """The answers about each object. The client limits parallel requests."""
         with ThreadPoolExecutor(CONNECTIONS) as threads:
-            return list(threads.map(ask, about))
+            return dict(zip(OBJECTS.values(), threads.map(ask, OBJECTS.values()), strict=True))
 
 
 def landed_rows(landing: Landing, district_id: str, today: date) -> tuple[date, dict[str, int]] | None:

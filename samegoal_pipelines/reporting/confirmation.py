@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from samegoal_pipelines.districts.errors import InvalidDistrictError, SecretAwaitedError
-from samegoal_pipelines.districts.expiry import expiry_words
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.errors import SYNC
 from samegoal_pipelines.reporting import rendering
@@ -77,7 +76,7 @@ def _message(state: DistrictNight) -> Message:
     text = rendering.render(
         "confirmation.md.j2",
         one=state,
-        expires=expiry_words(state.expires, state.expiration),
+        expires=state.expiry_text,
         next_night=next_night if state.active else "none, because the district is disabled",
     )
     return Message(f"SameGoal: setup of {state.name} is complete", text, "success")

@@ -18,9 +18,8 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from samegoal_pipelines.districts.errors import SecretAwaitedError
-from samegoal_pipelines.districts.expiry import RECORD, expiry_warning, expiry_words
 from samegoal_pipelines.districts.pauses import Pause
-from samegoal_pipelines.districts.registry import DISTRICT_COLUMNS, District, unknown_district
+from samegoal_pipelines.districts.registry import DISTRICT_COLUMNS, RECORD_EXPIRY, District, unknown_district
 from samegoal_pipelines.errors import SYNC, fill_in
 from samegoal_pipelines.printable import counted, in_days
 from samegoal_pipelines.tables.warehouse import districts, pauses, releases, snapshots
@@ -153,13 +152,13 @@ class DistrictNight(District):
     @property
     def expiry_warning(self) -> int | None:
         """The smallest reached limit of `EXPIRY_WARNINGS`. 0 if expired."""
-        return expiry_warning(self.days_to_expiry)
+        return self.expiry_warning_on(self.night)
 
     @property
     def expiry(self) -> str:
         """When the Integration Access expires, if that is known."""
-        days, when = self.days_to_expiry or 0, expiry_words(self.expires, self.expiration)
-        record = fill_in(RECORD, self.district_id)
+        days, when = self.days_to_expiry or 0, self.expiry_text
+        record = fill_in(RECORD_EXPIRY, self.district_id)
         if days < 0:
             return f"expired on {when}; once it is renewed, {record}"
         return f"expires on {when}, {in_days(days)}" + (f"; {record}" if self.expiration == "assumed" else "")

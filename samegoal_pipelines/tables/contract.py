@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 import yaml
 
+from samegoal_pipelines.tables import warehouse
 from samegoal_pipelines.tables.catalog import PARENT_FACTS, VIEWS
-from samegoal_pipelines.tables.sql import SCHEMA, postgres_type, sql_column
-from samegoal_pipelines.tables.warehouse import departures, snapshots, student_changes
+from samegoal_pipelines.tables.warehouse import SCHEMA, postgres_type, sql_column
 
 Contract: TypeAlias = dict[str, Any]
 """The parsed YAML document: maps, lists, texts and numbers."""
@@ -108,8 +108,10 @@ def _without_descriptions(element: Any) -> Any:
 def _objects() -> Iterator[Contract]:
     for view in VIEWS.values():
         yield _object(view.name, "view", view.description, map(sql_column, view.columns), view.key)
-    for recorded in (student_changes, departures, snapshots):
-        promised = _PROMISED_OF_SNAPSHOTS.split() if recorded is snapshots else recorded.columns.keys()
+    for recorded in (warehouse.student_changes, warehouse.departures, warehouse.snapshots):
+        promised = (
+            _PROMISED_OF_SNAPSHOTS.split() if recorded is warehouse.snapshots else recorded.columns.keys()
+        )
         columns = [recorded.columns[name] for name in promised]
         key = [str(column.name) for column in recorded.primary_key]
         yield _object(str(recorded.name), "table", recorded.comment, columns, key)
@@ -120,7 +122,7 @@ def _property(column: sa.Column[Any]) -> Contract:
     described: Contract = {
         "name": str(column.name),
         "logicalType": logical,
-        "physicalType": postgres_type(column.type).lower(),
+        "physicalType": postgres_type(column.type),
         "required": not column.nullable,
         "description": column.comment,
     }

@@ -9,45 +9,26 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from samegoal_pipelines.tables.catalog import (
-    BESIDE_STATUS,
-    DETAILS,
-    DISTRICT_ID,
-    PARENT_FACTS,
-    PUBLISHED,
-    SNAPSHOT_DATE,
-    VIEWS,
-)
+from samegoal_pipelines.tables import catalog
+from samegoal_pipelines.tables.catalog import DISTRICT_ID, VIEWS
 from samegoal_pipelines.tables.declaration import Table
-from samegoal_pipelines.tables.sql import SCHEMA, day, integer, postgres_type, sql_column, table
+from samegoal_pipelines.tables.warehouse import SCHEMA, day, integer, postgres_type, sql_column, table
 
 
 @dataclass(frozen=True)
 class History:
-    """One type-2 table, and its declaration."""
+    """One type-2 table, its declaration, and the names that SQL text needs."""
 
     table: sa.Table
     declared: Table
-
-    @property
-    def name(self) -> str:
-        """The table's name with its schema, for SQL text."""
-        return self.table.fullname
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """What identifies a row within a district and night."""
-        return self.declared.key
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """All columns of a snapshot, including the key, in order."""
-        return self.declared.names
-
-    @property
-    def loaded(self) -> tuple[str, ...]:
-        """The columns that a new row is loaded with."""
-        return (DISTRICT_ID.name, *self.columns, "valid_from", "row_hash")
+    name: str
+    """The table's name with its schema."""
+    key: tuple[str, ...]
+    """What identifies a row within a district and night."""
+    columns: tuple[str, ...]
+    """All columns of a snapshot, including the key, in order."""
+    loaded: tuple[str, ...]
+    """The columns that a new row is loaded with."""
 
 
 def _history(declared: Table) -> History:
@@ -57,7 +38,7 @@ def _history(declared: Table) -> History:
         f"{declared.description}; with the nights on which each row was valid",
         *map(sql_column, (DISTRICT_ID, *declared.columns)),
         sa.Column(
-            SNAPSHOT_DATE.name,
+            catalog.SNAPSHOT_DATE.name,
             sa.Date,
             sa.Computed("valid_from", persisted=True),
             comment="The night that wrote this row: valid_from",
@@ -76,10 +57,12 @@ def _history(declared: Table) -> History:
         ),
         key=(DISTRICT_ID.name, *declared.key, "valid_from"),
     )
-    return History(made, declared)
+    columns = declared.names
+    loaded = (DISTRICT_ID.name, *columns, "valid_from", "row_hash")
+    return History(made, declared, made.fullname, declared.key, columns, loaded)
 
 
-STATUS, STUDENTS, PARENTS = HISTORIES = tuple(map(_history, PUBLISHED.values()))
+STATUS, STUDENTS, PARENTS = HISTORIES = tuple(map(_history, catalog.PUBLISHED.values()))
 
 # -- views and functions --
 
@@ -153,13 +136,13 @@ def create_views() -> Iterator[str]:
         yield _AS_OF.format(**parts)
     yield _DETAILS.format(
         schema=SCHEMA,
-        view=DETAILS.name,
+        view=catalog.DETAILS.name,
         status=STATUS.name,
         students=STUDENTS.name,
         parents=PARENTS.name,
         status_columns=_listed(STATUS.columns, "status"),
-        student_columns=_listed((column.name for column in BESIDE_STATUS), "student"),
-        facts=", ".join(f"'{column.name}', parent.{column.name}" for column in PARENT_FACTS),
+        student_columns=_listed((column.name for column in catalog.BESIDE_STATUS), "student"),
+        facts=", ".join(f"'{column.name}', parent.{column.name}" for column in catalog.PARENT_FACTS),
     )
     for view in VIEWS.values():
         comment = _quoted(f"{view.description}; as of the last published snapshot")

@@ -71,31 +71,27 @@ LINEAGE: dict[str, dict[str, Origin]] = {
     table.name: {c.name: _origin(c.origin, *sources) for c in table.columns if c.origin}
     for table, sources in _SOURCES.items()
 }
-LINEAGE["published_snapshot"] = {
+_VIEW_COLUMNS = {
     f"{view}.{c.name}": Origin(((c.origin if c is STUDENT_NUMBER else f"{view}.{c.name}",),))
     for view, table in PUBLISHED.items()
     for c in table.columns
     if c.origin
 }
+LINEAGE["published_snapshot"] = _VIEW_COLUMNS
 """Asset → column → its sources."""
+_ORIGINS = {
+    f"{asset}.{name}": origin for asset, origins in LINEAGE.items() for name, origin in origins.items()
+}
 
 
 def empty_without(missing: Collection[str]) -> tuple[str, ...]:
     """The published columns (`view.column`) that are empty if these Qmlativ fields are not granted."""
-    return tuple(
-        column
-        for column in LINEAGE["published_snapshot"]
-        if _is_empty(f"published_snapshot.{column}", frozenset(missing))
-    )
+    return tuple(each for each in _VIEW_COLUMNS if _is_empty(f"published_snapshot.{each}", missing))
 
 
 def fed_by(field: str) -> tuple[str, ...]:
     """The published columns (`view.column`) that can take their value from this field."""
-    return tuple(
-        column
-        for column in LINEAGE["published_snapshot"]
-        if field in _alternatives(f"published_snapshot.{column}")
-    )
+    return tuple(each for each in _VIEW_COLUMNS if field in _alternatives(f"published_snapshot.{each}"))
 
 
 def made_of(source: str) -> str:
@@ -103,20 +99,15 @@ def made_of(source: str) -> str:
     asset, _, field = source.partition(".")
     if asset not in LINEAGE:
         return field
-    origin = _origin_of(source)
+    origin = _ORIGINS.get(source)
     if origin is None:
         return ""
     values = list(dict.fromkeys(map(made_of, origin.value)))
     return f"the rules, from {', '.join(values)}" if origin.computed else " or ".join(values)
 
 
-def _origin_of(source: str) -> Origin | None:
-    asset, _, column = source.partition(".")
-    return LINEAGE.get(asset, {}).get(column)
-
-
-def _is_empty(source: str, missing: frozenset[str]) -> bool:
-    origin = _origin_of(source)
+def _is_empty(source: str, missing: Collection[str]) -> bool:
+    origin = _ORIGINS.get(source)
     if origin is None:
         return source in missing
     return any(all(_is_empty(one, missing) for one in group) for group in origin.needs)
@@ -124,7 +115,7 @@ def _is_empty(source: str, missing: frozenset[str]) -> bool:
 
 @cache
 def _alternatives(source: str) -> frozenset[str]:
-    origin = _origin_of(source)
+    origin = _ORIGINS.get(source)
     if origin is None:
         return frozenset({source})
     return frozenset().union(*(_alternatives(one) for group in origin.needs for one in group))

@@ -15,7 +15,7 @@ from samegoal_pipelines.postgres.databases import check_session
 from samegoal_pipelines.postgres.errors import WarehouseError, from_database
 from samegoal_pipelines.postgres.url import DatabaseURL
 from samegoal_pipelines.tables.history import create_views, drop_views
-from samegoal_pipelines.tables.sql import SCHEMA
+from samegoal_pipelines.tables.warehouse import SCHEMA
 from samegoal_pipelines.warehouse.errors import SnapshotInProgressError
 from samegoal_pipelines.warehouse.roles import Role
 

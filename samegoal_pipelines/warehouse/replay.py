@@ -13,8 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS
-from samegoal_pipelines.tables.sql import SCHEMA
-from samegoal_pipelines.tables.warehouse import snapshots
+from samegoal_pipelines.tables.warehouse import SCHEMA, snapshots
 from samegoal_pipelines.warehouse import diff
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import ReleaseRefusedError, SnapshotInProgressError

@@ -1,13 +1,22 @@
-"""Client secrets at rest."""
+"""Client secrets at rest, and `districts rotate-key`: a new key for every secret, and none is lost."""
 
+import errno
+import multiprocessing
+import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cryptography.fernet import Fernet
+import sqlalchemy as sa
+from cryptography.fernet import Fernet, InvalidToken
 
+from samegoal_pipelines.districts import registry as registry_module
 from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.errors import DecryptionError
+from samegoal_pipelines.districts.registry import Registry
+from samegoal_pipelines.warehouse import engine as warehouse_engine
+from samegoal_pipelines_tests.warehouse.factories import rows
 
 SECRET = "s3cret-äöü"
 
@@ -84,3 +93,197 @@ def test_what_is_no_key_is_refused_and_not_shown(tmp_path, key):
     ) as caught:
         SecretCipher(tmp_path, key).encrypt(SECRET)
     assert "hunter2" not in str(caught.value)
+
+
+# -- a new key --
+
+IDS = ["alpha", "beta", "gamma"]
+KILLED = 9
+
+
+def registry(engine: sa.Engine, home: Path, keys: str | None = None) -> Registry:
+    return Registry(engine, SecretCipher(home, keys))
+
+
+def register(registry: Registry, *district_ids: str) -> None:
+    for one in district_ids:
+        facts = {"id": one, "name": one, "client_key": "key", "client_secret": f"secret of {one}"}
+        registry.add(**facts, base_url=f"https://{one}.example.org/API")
+
+
+def opened(registry: Registry) -> dict[str, str]:
+    return {one.id: registry.connection(one).client_secret.get_secret_value() for one in registry.list()}
+
+
+def all_secrets(*district_ids: str) -> dict[str, str]:
+    return {district_id: f"secret of {district_id}" for district_id in district_ids}
+
+
+def encrypted_secrets(engine: sa.Engine) -> dict[str, bytes]:
+    found = rows(engine, "select district_id, encrypted_secret from samegoal.district_credentials")
+    return {district_id: bytes(secret) for district_id, secret in found}
+
+
+def test_a_new_key_is_made_in_the_file_and_the_old_one_opens_nothing(warehouse, tmp_path):
+    register(registry(warehouse, tmp_path), *IDS)
+    file = tmp_path / "secret.key"
+    old, before = file.read_text(), encrypted_secrets(warehouse)
+
+    rotated = registry(warehouse, tmp_path).rotate_key()
+
+    assert rotated == (3, [])
+    assert opened(registry(warehouse, tmp_path)) == all_secrets(*IDS)
+    assert old.strip() not in file.read_text()
+    assert len(file.read_text().split()) == 1
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [one.name for one in tmp_path.iterdir()] == ["secret.key"]
+    for district_id, secret in encrypted_secrets(warehouse).items():
+        assert secret != before[district_id]
+        with pytest.raises(InvalidToken):
+            Fernet(old.strip()).decrypt(secret)
+
+
+def test_a_process_that_was_there_before_goes_on_with_the_new_key(warehouse, tmp_path):
+    """The daemon lives for months."""
+    daemon = registry(warehouse, tmp_path)
+    register(daemon, "alpha")
+    assert opened(daemon) == all_secrets("alpha")
+
+    registry(warehouse, tmp_path).rotate_key()
+
+    assert opened(daemon) == all_secrets("alpha")
+    register(daemon, "beta")
+    assert opened(registry(warehouse, tmp_path)) == all_secrets("alpha", "beta")
+
+
+def test_a_key_that_is_rotated_while_a_secret_is_being_opened_does_no_harm(warehouse, tmp_path, monkeypatch):
+    daemon = registry(warehouse, tmp_path)
+    register(daemon, "alpha")
+    looked_up = daemon._stored_credentials
+
+    def and_then_the_key_goes(district_id: str) -> Any:
+        found = looked_up(district_id)
+        monkeypatch.undo()
+        registry(warehouse, tmp_path).rotate_key()
+        return found
+
+    monkeypatch.setattr(daemon, "_stored_credentials", and_then_the_key_goes)
+    assert opened(daemon) == all_secrets("alpha")
+
+
+def test_keys_that_are_none_are_refused_before_anything_changes(warehouse, tmp_path):
+    register(registry(warehouse, tmp_path), "alpha")
+    before = encrypted_secrets(warehouse)
+    (tmp_path / "secret.key").write_text("hunter2\n")
+    with pytest.raises(DecryptionError, match="contains an invalid key"):
+        registry(warehouse, tmp_path).rotate_key()
+    assert (tmp_path / "secret.key").read_text() == "hunter2\n"
+    assert encrypted_secrets(warehouse) == before
+
+
+@pytest.mark.parametrize("failing", range(1, 10))
+def test_a_key_file_that_cannot_be_read_for_a_moment_costs_no_secret(
+    warehouse, tmp_path, monkeypatch, failing
+):
+    """As on a network drive. The key of a secret that was skipped must not be removed."""
+    register(registry(warehouse, tmp_path), *IDS)
+    read, moments = Path.read_text, iter(range(1, 10))
+
+    def read_text(file: Path) -> str:
+        if next(moments) == failing:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(file)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "read_text", read_text)
+        with pytest.raises(DecryptionError, match="cannot be read"):
+            registry(warehouse, tmp_path).rotate_key()
+    assert opened(registry(warehouse, tmp_path)) == all_secrets(*IDS)
+
+
+def test_a_key_file_that_is_a_link_stays_one(warehouse, tmp_path):
+    """As where an orchestrator mounts it."""
+    home, mounted = tmp_path / "home", tmp_path / "mounted.key"
+    home.mkdir()
+    mounted.touch(0o600)
+    mounted.write_text(new_key())
+    (home / "secret.key").symlink_to(mounted)
+    register(registry(warehouse, home), "alpha")
+
+    registry(warehouse, home).rotate_key()
+
+    assert (home / "secret.key").is_symlink()
+    assert opened(registry(warehouse, home)) == all_secrets("alpha")
+
+
+# -- killed --
+
+
+def _rotate_until_killed(url: str, home: Path, kill_before: int) -> None:
+    """Runs in a process of its own, which ends without a word before its n-th step into the outside."""
+    steps = 0
+
+    def counted(function: Any) -> Any:
+        def step(*arguments: Any, **named: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            if steps == kill_before:
+                os._exit(KILLED)
+            return function(*arguments, **named)
+
+        return step
+
+    for where, name in ((os, "open"), (os, "fsync"), (Path, "replace"), (Path, "unlink")):
+        setattr(where, name, counted(getattr(where, name)))
+    engine = warehouse_engine.connect(url)
+    for event in ("before_cursor_execute", "commit"):
+        sa.event.listen(engine, event, counted(lambda *_: None))
+    registry(engine, home).rotate_key()
+    os._exit(0)
+
+
+def test_killed_at_any_moment_every_secret_opens_and_the_next_rotation_finishes(warehouse, tmp_path):
+    register(registry(warehouse, tmp_path), *IDS)
+    file, keys = tmp_path / "secret.key", set()
+    url = warehouse.url.render_as_string(hide_password=False)
+    context = multiprocessing.get_context("fork")
+    warehouse.dispose()
+    moments = 0
+    while True:
+        moments += 1
+        child = context.Process(target=_rotate_until_killed, args=(url, tmp_path, moments))
+        child.start()
+        child.join(60)
+        assert child.exitcode in (0, KILLED)
+        assert opened(registry(warehouse, tmp_path)) == all_secrets(*IDS), moments
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        keys |= set(file.read_text().split())
+        if child.exitcode == 0:
+            break
+    assert moments > 20
+    assert len(file.read_text().split()) == 1
+    assert [one.name for one in tmp_path.iterdir()] == ["secret.key"]
+    assert len(keys) > 10
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["done", "killed before it encrypts anything"])
+def test_two_rotations_at_once_lose_nothing(warehouse, tmp_path, monkeypatch, killed):
+    """The second begins and ends while the first has committed everything but still has its old keys."""
+    register(registry(warehouse, tmp_path), *IDS)
+    changing, steps = registry_module.changing, []
+
+    def after_another(engine: sa.Engine, district_id: str, step: str) -> Any:
+        steps.append(step)
+        if steps == ["encrypting the secrets again", "dropping the old keys"]:
+            if killed:
+                SecretCipher(tmp_path, None).put_new_key_first()
+            else:
+                registry(warehouse, tmp_path).rotate_key()
+        return changing(engine, district_id, step)
+
+    monkeypatch.setattr(registry_module, "changing", after_another)
+    registry(warehouse, tmp_path).rotate_key()
+
+    assert len(steps) == (2 if killed else 4)
+    assert opened(registry(warehouse, tmp_path)) == all_secrets(*IDS)
+    assert len((tmp_path / "secret.key").read_text().split()) == 1 + killed

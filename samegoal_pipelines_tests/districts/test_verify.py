@@ -1,11 +1,13 @@
 """What `districts verify` tells a person, asked of a sandbox Qmlativ over a real socket."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import sqlalchemy as sa
@@ -30,15 +32,17 @@ class Source:
     qmlativ: SandboxDistrict
     server: SandboxServer
     landing: Landing
+    facts: dict[str, Any] = field(default_factory=dict)
+    """How it is registered."""
 
     def register(self, **facts: Any) -> District:
-        facts = {"client_secret": self.qmlativ.client_secret, "expires": date(2027, 7, 1)} | facts
+        known = {"client_secret": self.qmlativ.client_secret, "expires": date(2027, 7, 1)} | self.facts
         return self.registry.add(
             id="grand-bend",
             name="Grand Bend ISD",
             base_url=self.server.base_url(self.qmlativ),
             client_key=self.qmlativ.client_key,
-            **facts,
+            **known | facts,
         )
 
     def verify(self, district: District | None = None, **how: Any) -> tuple[Verification, dict[str, Step]]:
@@ -47,12 +51,8 @@ class Source:
         assert found.ok == all(step.state != "failed" for step in found.steps)
         return found, {step.name: step for step in found.steps}
 
-    def failure(self, **registration: Any) -> tuple[str, str, str]:
-        """The name, outcome and next step of the failed step, which is the last one."""
-        found, _ = self.verify(self.register(**registration))
-        (failed,) = (step for step in found.steps if step.state == "failed")
-        assert failed == found.steps[-1]
-        return failed.name, failed.outcome, failed.next_step
+    def fault(self, kind: str, status: int, **where: Any) -> None:
+        self.server.faults.add(kind=kind, status=status, **where)
 
     def names(self) -> dict[int, str]:
         return {each["EntityID"]: each["Name"] for each in self.qmlativ.rows("District/Entity")}
@@ -101,32 +101,66 @@ def test_no_student_is_read(source):
     assert all(asked.size == 1 for asked in named if asked.object not in CODES)
 
 
-def test_what_answers_in_the_place_of_qmlativ_is_told_apart_from_the_token(source):
-    source.server.faults.add(kind="metadata", status=404)
-    name, outcome, next_step = source.failure()
-    assert (name, outcome) == ("identity", "not found (HTTP 404)")
-    assert next_step.startswith("check the API Base URL; ")
+def flag_years(source: Source, *current: str, without: str = "") -> None:
+    years = [year for year in source.qmlativ.rows("District/SchoolYear") if year["Description"] != without]
+    for year in years:
+        year["IsCurrentYearForProvidedEntity"] = year["Description"] in current
+    source.qmlativ.replace_rows("District/SchoolYear", years)
 
 
-def test_the_districts_own_entity_must_be_granted(source):
-    source.qmlativ.denied_entities.add(1)
-    name, outcome, next_step = source.failure()
-    assert name == "entities"
-    assert outcome.endswith("the district's entity is not granted")
-    assert "Custom API Entities" in next_step
+def choose_entities(source: Source) -> None:
+    source.qmlativ.grant_entities(1, 2)
+    source.facts["entities"] = "2,3"
 
 
-def test_a_district_without_a_secret_is_not_ready_and_says_what_to_do(source):
-    _, outcome, next_step = source.failure(client_secret=None)
-    assert outcome == "awaiting secret"
-    assert next_step.endswith("samegoal-pipelines districts set-secret grand-bend")
+ONE_YEAR = "failed: District/SchoolYear: not exactly one school year is flagged as current"
+WRONG: list[tuple[Callable[[Source], object], str, str, str]] = [
+    (
+        lambda one: one.facts.update(client_secret=None),
+        "credentials",
+        "failed: awaiting secret",
+        "set-secret ",
+    ),
+    (
+        lambda one: one.fault("metadata", 404),
+        "identity",
+        r"failed: not found \(HTTP 404\)",
+        "^check the API Ba",
+    ),
+    (
+        lambda one: one.qmlativ.denied_entities.add(1),
+        *("entities", "failed: .*the district's entity is not granted", "Custom API Entities"),
+    ),
+    (choose_entities, "entities", r"failed: .*not granted \(any more\): 3 [^,;]+", "Custom API Entities"),
+    (lambda one: flag_years(one, "2025-2026", "2026-2027"), "school years", ONE_YEAR, "in Qmlativ"),
+    (flag_years, "school years", ONE_YEAR, "in Qmlativ"),
+    (
+        lambda one: flag_years(one, "2026-2027", without="2025-2026"),
+        *("school years", "warning: 2026-2027 current; 2027-2028 upcoming; none before", "last year"),
+    ),
+    (
+        lambda one: one.fault("list", 400, object="Demographics/NamePhone"),
+        *("objects", "failed: Demographics/NamePhone, page 1: .*", ""),
+    ),
+    (
+        lambda one: one.qmlativ.replace_rows("Student/Student", []),
+        *("objects", "warning: all 20 answer; no rows yet of Student/Student", "the district's own"),
+    ),
+]
 
 
-def test_an_object_that_does_not_answer_tonight_is_named(source):
-    source.server.faults.add(object="Demographics/NamePhone", kind="list", status=400)
-    _, steps = source.verify()
-    assert steps["objects"].state == "failed"
-    assert steps["objects"].outcome.startswith("Demographics/NamePhone, page 1: ")
+@pytest.mark.parametrize(("arrange", "name", "outcome", "next_step"), WRONG)
+def test_what_is_wrong_is_named_with_what_to_do(source, arrange, name, outcome, next_step):
+    arrange(source)
+    found, steps = source.verify()
+    assert re.fullmatch(outcome, f"{steps[name].state}: {steps[name].outcome}")
+    assert re.search(next_step, steps[name].next_step)
+    assert next(step for step in found.steps if step.state != "ok") is steps[name]
+    if name in ("credentials", "identity", "entities"):  # nothing else can be asked
+        assert found.steps[-1] is steps[name]
+    if outcome is ONE_YEAR:
+        assert "fields" in steps
+        assert "rows" not in steps
 
 
 def test_the_entity_that_is_read_and_the_others_are_told_apart(source):
@@ -153,15 +187,6 @@ def test_enrollments_and_students_are_counted_per_entity(source):
     assert "entities that are not granted: 3 " in steps["rows"].outcome
     assert "--entities" in steps["rows"].next_step
     assert found.facts()["entities"][0]["name"] == source.qmlativ.name
-
-
-def test_a_chosen_entity_that_is_not_granted_is_named(source):
-    source.qmlativ.grant_entities(1, 2)
-    found, steps = source.verify(source.register(entities="2,3"))
-    assert steps["entities"].state == "failed"
-    assert steps["entities"].outcome.endswith(f"not granted (any more): 3 {source.names()[3]}")
-    assert "Custom API Entities" in steps["entities"].next_step
-    assert [each.entity_id for each in found.entities if each.included] == [2, 3]
 
 
 def test_a_required_field_that_is_not_granted_is_named(source):
@@ -192,40 +217,6 @@ def test_what_each_missing_field_costs_is_told(source):
     granted = {each.name: (each.granted, each.fields) for each in found.objects}
     assert granted["Student/Student"] == (5, 7)
     assert granted["Demographics/Zip"] == (4, 4)
-
-
-def flag(source: Source, *current: str, without: str = "") -> None:
-    years = [year for year in source.qmlativ.rows("District/SchoolYear") if year["Description"] != without]
-    for year in years:
-        year["IsCurrentYearForProvidedEntity"] = year["Description"] in current
-    source.qmlativ.replace_rows("District/SchoolYear", years)
-
-
-@pytest.mark.parametrize("current", [["2025-2026", "2026-2027"], []])
-def test_two_or_no_current_school_years_are_a_failure(source, current):
-    flag(source, *current)
-    _, steps = source.verify()
-    assert (steps["school years"].state, steps["school years"].outcome) == (
-        "failed",
-        "District/SchoolYear: not exactly one school year is flagged as current",
-    )
-    assert "in Qmlativ" in steps["school years"].next_step
-    assert "fields" in steps
-    assert "rows" not in steps
-
-
-def test_a_year_before_that_is_missing_is_a_warning(source):
-    flag(source, "2026-2027", without="2025-2026")
-    _, steps = source.verify()
-    assert steps["school years"].state == "warning"
-    assert steps["school years"].outcome == "2026-2027 current; 2027-2028 upcoming; none before"
-
-
-def test_an_entity_without_students_is_a_warning(source):
-    source.qmlativ.replace_rows("Student/Student", [])
-    _, steps = source.verify()
-    assert steps["objects"].state == "warning"
-    assert steps["objects"].outcome == "all 20 answer; no rows yet of Student/Student"
 
 
 def landing_with(folder: Path, night: date, **arrived: dict[str, int]) -> Landing:
@@ -265,26 +256,17 @@ def test_the_newest_night_that_landed_counts(tmp_path):
     for day in (28, 29, 30):
         landing_with(tmp_path, date(2026, 9, day), raw_students={"Demographics/Zip": day})
     landing = Landing(str(tmp_path))
-    assert landed_rows(landing, "grand-bend", TODAY) == (date(2026, 9, 30), {"Demographics/Zip": 30})
-    assert landed_rows(landing, "grand-bend", date(2026, 9, 29)) == (
-        date(2026, 9, 29),
-        {"Demographics/Zip": 29},
-    )
+    for today, newest in ((TODAY, 30), (date(2026, 9, 29), 29)):
+        rows = date(2026, 9, newest), {"Demographics/Zip": newest}
+        assert landed_rows(landing, "grand-bend", today) == rows
     assert landed_rows(landing, "riverside", TODAY) is None
 
 
-def test_landed_rows_that_are_damaged_are_the_outcome(source, tmp_path):
-    class Damaged(Landing):
-        def nights(self, *_: Any, **__: Any) -> Any:
-            raise LandingError(
-                "landed file Reads of raw_students is damaged", next_step="run the district again"
-            )
-
-    _, steps = source.verify(landing=Damaged(str(tmp_path / "landing")))
-    assert (steps["rows"].outcome, steps["rows"].next_step) == (
-        "landed file Reads of raw_students is damaged",
-        "run the district again",
-    )
+def test_landed_rows_that_are_damaged_are_the_outcome(source, monkeypatch):
+    damage = LandingError("landed file Reads of raw_students is damaged", next_step="run the district again")
+    monkeypatch.setattr(Landing, "nights", Mock(side_effect=damage))
+    _, steps = source.verify()
+    assert (steps["rows"].outcome, steps["rows"].next_step) == (damage.detail, damage.next_step)
 
 
 def test_an_address_that_is_refused_says_what_to_do(source, warehouse, tmp_path):

@@ -1,4 +1,4 @@
-"""The data contract is the one that the declarations make, and its version says what a change means."""
+"""The data dictionary and the data contract are up to date, and a version says what a change means."""
 
 import copy
 import json
@@ -10,9 +10,18 @@ import jsonschema
 import pytest
 
 from samegoal_pipelines.tables import contract
-from samegoal_pipelines.tables.__main__ import write_contract
+from samegoal_pipelines.tables.__main__ import PAGE, dictionary, write_contract
 from samegoal_pipelines.tables.contract import Contract, breaking_changes, next_version, read
 from samegoal_pipelines_tests.warehouse.role_fixtures import FOR_READERS
+
+
+def test_the_data_dictionary_is_up_to_date_and_has_no_empty_description():
+    assert PAGE.read_text(encoding="utf-8") == dictionary(), (
+        "docs/tables.md is stale: run .venv/bin/python -m samegoal_pipelines.tables"
+    )
+    rows = [line.split(" | ") for line in dictionary().splitlines() if line.startswith("| ")]
+    assert len(rows) > 300
+    assert all(row[3].strip(" |") for row in rows)
 
 
 def test_the_contract_is_up_to_date_and_breaks_nothing_within_a_major_version():

@@ -2,8 +2,7 @@
 
 from alembic import context
 
-from samegoal_pipelines.tables.sql import SCHEMA
-from samegoal_pipelines.tables.warehouse import metadata
+from samegoal_pipelines.tables.warehouse import SCHEMA, metadata
 
 context.configure(
     connection=context.config.attributes["connection"], target_metadata=metadata, version_table_schema=SCHEMA

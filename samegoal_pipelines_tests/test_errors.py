@@ -23,7 +23,6 @@ from samegoal_pipelines.warehouse.errors import LateRunError
 NOT_AT_NIGHT = {
     "AlertError",
     "NothingToExplainError",
-    "NothingToForecastError",
     "PipelineError",
     "RunFailedError",
     "StudentsFileError",

@@ -142,10 +142,10 @@ def set_district(
 @district_command("confirm")
 def confirm_setup(deployment: Deployment, district_id: str) -> None:
     """Tell a district's contact by e-mail that setup is complete, also if that was done before."""
-    from samegoal_pipelines.reporting import confirmation
+    from samegoal_pipelines.reporting import messages
 
     district, urls = deployment.registry.get(district_id), deployment.settings.mail_urls
-    problem = confirmation.confirm_setup(deployment.warehouse, district, urls, datetime.now(UTC), again=True)
+    problem = messages.confirm_setup(deployment.warehouse, district, urls, datetime.now(UTC), again=True)
     if problem:
         raise PipelineError(
             f"the contact was not told: {problem}",

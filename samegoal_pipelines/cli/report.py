@@ -66,10 +66,8 @@ def report(
             _print_ahead(made.ahead)
         _print_rest(made.board)
     if file:
-        from samegoal_pipelines.reporting.page import html
-
         try:
-            file.write_text(html(made, deployment.settings.ui_url), encoding="utf-8")
+            file.write_text(made.html(deployment.settings.ui_url), encoding="utf-8")
         except OSError as error:
             raise PipelineError(
                 f"{file}: {error.strerror}", step="writing the page", next_step="give --html another file"
@@ -135,15 +133,16 @@ def send_test(deployment: Deployment) -> int:
 
     The addresses are those of SAMEGOAL_ALERT_URLS. Exit status 1: at least one did not accept the message.
     """
-    from samegoal_pipelines.reporting.addresses import TEST_MESSAGE, AlertError, alert_addresses
+    from samegoal_pipelines.reporting.addresses import AlertError, Message, alert_addresses
 
     addresses = alert_addresses(deployment.settings.alert_urls)
     if addresses[0].url is None:
         raise PipelineError("SAMEGOAL_ALERT_URLS is not set: alerts are lines in the daemon's log")
+    message = Message("SameGoal: test alert", "This is a test. Nothing is wrong.", kind="success")
     status = DONE
     for address in addresses:
         try:
-            problem = address.send(TEST_MESSAGE)
+            problem = address.send(message)
         except AlertError as error:
             problem = f"not sent: {error}"
         click.echo(problem or f"{address.name}: sent")

@@ -22,13 +22,12 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.reporting.addresses import Address, AlertError, alert_addresses
-from samegoal_pipelines.reporting.alerts import Alert, alerts_due, send_alert
-from samegoal_pipelines.reporting.confirmation import confirm_setup
+from samegoal_pipelines.reporting.messages import Alert, alerts_due, confirm_setup, send_alert
 from samegoal_pipelines.reporting.nightly_status import (
     DEADLINE,
     Board,
     DistrictNight,
-    read_board,
+    read_district,
     read_judged,
 )
 
@@ -98,7 +97,7 @@ def _send_all(
                 problems.append(f"alert not sent: {address.name} is slow; the next tick sends the rest")
                 break
             if done := send_alert(deployment.warehouse, alert, address, now):
-                sent.append(f"sent to {address.name}: {done.message.subject}")
+                sent.append(f"sent to {address.name}: {done.subject}")
                 problems += filter(None, [done.problem])
         except PipelineError as error:
             problems.append(f"alert not sent: {error}; to try again: samegoal-pipelines alerts test")
@@ -114,8 +113,8 @@ def _bring_up_to_date(red: dict[str, Any], boards: Iterable[Board]) -> dict[str,
     Args:
         red: district → night and state of each red check. It is updated with the findings.
     """
-    judged = {one.district_id: one for board in boards for one in board.districts}
-    wanted = {one.district_id: [str(one.night), one.state] for one in judged.values() if one.in_trouble}
+    judged = {one.id: one for board in boards for one in board.districts}
+    wanted = {one.id: [str(one.night), one.state] for one in judged.values() if one.in_trouble}
     changed = [one for one in sorted({*red, *wanted}) if red.get(one) != wanted.get(one)][:EVENTS_AT_ONCE]
     for district_id in changed:
         red.pop(district_id, None)
@@ -180,10 +179,8 @@ def once_published(district_run: dg.ResourceParam[DistrictRun]) -> Iterator[dg.A
     """Check the night of this run, as the sensor does, and tell the contact. One step for both."""
     with as_dagster_failure(ON_TIME_CHECK, district_run):
         deployment, district = district_run.deployment, district_run.district
-        board = read_board(deployment.warehouse, district_run.today, datetime.now(UTC), [district.id])
-        said = f"the district was registered after the night of {district_run.today}"
-        found = _finding(board.districts[0]) if board.districts else Finding(True, said, {}, ERROR)
-    yield dg.AssetCheckResult(check_name=ON_TIME_CHECK, **found.for_dagster())
+        one = read_district(deployment.warehouse, datetime.now(UTC), district.id, district_run.today)
+    yield dg.AssetCheckResult(check_name=ON_TIME_CHECK, **_finding(one).for_dagster())
     yield dg.AssetCheckResult(check_name=CONFIRMED_CHECK, **_confirmed(deployment, district).for_dagster())
 
 

@@ -10,13 +10,17 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from samegoal_pipelines.defs.checks import finding_checks, reading_findings
 from samegoal_pipelines.defs.district_run import DISTRICTS, DistrictRun
 from samegoal_pipelines.defs.errors import as_dagster_failure
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.lineage import raw_columns
 from samegoal_pipelines.defs.materializing import materialize_tables, schema_check
-from samegoal_pipelines.defs.metadata import entity_facts, reading_facts
+from samegoal_pipelines.defs.metadata import (
+    entity_facts,
+    finding_checks,
+    reading_facts,
+    reading_findings,
+)
 from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.qmlativ.reading import read_district
 from samegoal_pipelines.transforms.enrollments import window_start

@@ -17,7 +17,7 @@ from samegoal_pipelines.defs.errors import in_plain_words
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.reporting.addresses import Message
-from samegoal_pipelines.reporting.alerts import missing_report_message
+from samegoal_pipelines.reporting.messages import missing_report_message
 from samegoal_pipelines.reporting.nightly_status import newest_night, read_board
 from samegoal_pipelines.reporting.report import make_report
 
@@ -51,8 +51,6 @@ def nightly_report(
     context: dg.AssetExecutionContext, config: WhichNight, deployment: dg.ResourceParam[Deployment]
 ) -> dg.MaterializeResult[Any]:
     """The page about one night of all districts."""
-    from samegoal_pipelines.reporting import page  # its plots take a second to import
-
     try:
         named = config.night or context.run.tags.get(TODAY_TAG)
         report = make_report(
@@ -61,7 +59,7 @@ def nightly_report(
             read_date(named, "the night") if named else None,
             landing=deployment.landing if config.forecast else None,
         )
-        html = page.html(report, deployment.settings.ui_url)
+        html = report.html(deployment.settings.ui_url)
         where: dg.MetadataValue[Any]
         try:
             where = dg.MetadataValue.path(deployment.landing.keep_page(report.board.night, html))
@@ -70,8 +68,8 @@ def nightly_report(
             where = dg.MetadataValue.text(f"not saved as a file: {error}")
         return dg.MaterializeResult(
             metadata={
-                "report": dg.MetadataValue.md(page.markdown(report)),
-                "plots": dg.MetadataValue.md(page.plots_markdown(report)),
+                "report": dg.MetadataValue.md(report.markdown()),
+                "plots": dg.MetadataValue.md(report.plots_markdown()),
                 "page": where,
                 "night": report.board.night.isoformat(),
                 "summary": report.board.summary,

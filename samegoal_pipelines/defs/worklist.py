@@ -12,7 +12,6 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from samegoal_pipelines.defs.checks import WORKLIST, finding_checks, worklist_findings
 from samegoal_pipelines.defs.district_run import DISTRICTS, DistrictRun
 from samegoal_pipelines.defs.errors import as_dagster_failure
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
@@ -24,7 +23,7 @@ from samegoal_pipelines.defs.materializing import (
     schema_check,
     validate_tables,
 )
-from samegoal_pipelines.defs.metadata import rows_out
+from samegoal_pipelines.defs.metadata import WORKLIST, finding_checks, rows_out, worklist_findings
 from samegoal_pipelines.defs.students import FILTERED
 from samegoal_pipelines.landing import LandedFileError
 from samegoal_pipelines.landing.runs import NotLandedError, read_landed_for

@@ -156,14 +156,11 @@ def _refuse_while_running(instance: Instance, district_id: str, next_step: str) 
 
 def _make_reports_again(deployment: Deployment, district_id: str) -> None:
     """Rewrite the pages that name the district, from the remaining rows."""
-    from samegoal_pipelines.reporting import page  # its plots take a second to import
-
     named = re.compile(rf"(?<![a-z0-9-]){district_id}(?![a-z0-9-])")
     for night, text in deployment.landing.pages().items():
         if named.search(text):
             report = make_report(deployment.warehouse, datetime.now(UTC), night)
-            made = page.html(report, deployment.settings.ui_url)
-            deployment.landing.keep_page(night, made)
+            deployment.landing.keep_page(night, report.html(deployment.settings.ui_url))
 
 
 def _find(deployment: Deployment, district_id: str, number: str, student_id: int | None) -> list[int]:

@@ -1,7 +1,7 @@
 """Alert addresses: the apprise URLs of `SAMEGOAL_ALERT_URLS`, and sending a message to one of them.
 
 An address is a secret, so errors and records name it by its service and position only (`slack`, `slack 2`).
-What to send, and whether it was sent before, is decided in `alerts`.
+What to send, and whether it was sent before, is decided in `messages`.
 """
 
 import json
@@ -40,9 +40,6 @@ class Message:
     text: str
     kind: str = "warning"
     """`success` is shown in green where a service has colors."""
-
-
-TEST_MESSAGE = Message("SameGoal: test alert", "This is a test. Nothing is wrong.", kind="success")
 
 
 @dataclass(frozen=True)
@@ -128,9 +125,8 @@ def _deliver(addresses: list[Address], seconds: float, **message: Any) -> list[s
         done = subprocess.run(  # noqa: S603
             command, input=json.dumps(request).encode(), capture_output=True, timeout=seconds, check=True
         )
-    except subprocess.TimeoutExpired as stopped:
-        return [*(stopped.stdout or b"").decode().splitlines(), "the server did not answer in time"]
-    except (subprocess.CalledProcessError, OSError) as error:
-        said = (getattr(error, "stdout", None) or b"").decode().splitlines()
-        return [*said, "the process that sends alerts failed"]
+    except (subprocess.SubprocessError, OSError) as error:
+        late = isinstance(error, subprocess.TimeoutExpired)
+        problem = "the server did not answer in time" if late else "the process that sends alerts failed"
+        return [*(getattr(error, "stdout", None) or b"").decode().splitlines(), problem]
     return done.stdout.decode().splitlines()

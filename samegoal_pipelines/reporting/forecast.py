@@ -3,10 +3,11 @@
 The forecast uses the landed rows of each district's published night.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from samegoal_pipelines.tables.history import STATUS
 from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.tables.vocabulary import ACTIVE
 from samegoal_pipelines.transforms.forecast import UNCERTAIN_STATUS, Flip, forecast_statuses
-from samegoal_pipelines.transforms.gate import Measured, Verdict, judge
+from samegoal_pipelines.transforms.gate import Measured, judge
 from samegoal_pipelines.warehouse.changes import valid_on
 from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines.warehouse.snapshots import Snapshot
@@ -95,7 +96,7 @@ def look_ahead(engine: sa.Engine, landing: Landing, board: Board) -> Ahead:
     holds: list[HoldAhead] = []
     looked_at, excluded = 0, []
     unreachable = False  # then it is down for all of them, and waiting for each would take hours
-    for one in sorted(board.districts, key=lambda one: one.district_id):
+    for one in sorted(board.districts, key=lambda one: one.id):
         if one.current is None or one.state == "disabled":
             continue
         last = one.night + timedelta(days=DAYS)
@@ -103,11 +104,10 @@ def look_ahead(engine: sa.Engine, landing: Landing, board: Board) -> Ahead:
             if unreachable:
                 raise LandingError("the landing cannot be reached", transient=True)
             # From the published night on: what has flipped since then is for the next night.
-            flips = _flips(landing, one.current, last)
-            limits = one.limits
+            flips, limits = _flips(landing, one.current, last), one.limits
         except (LandingError, OSError, KeyError, ValueError) as error:
             unreachable = isinstance(error, LandingError) and error.transient
-            excluded.append(one.district_id)
+            excluded.append(one.id)
             continue
         looked_at += 1
         counts.update(flip[1:] for flip in flips if flip.day > board.night)
@@ -119,10 +119,6 @@ def look_ahead(engine: sa.Engine, landing: Landing, board: Board) -> Ahead:
                 holds.append(hold)
     holds.sort(key=lambda hold: (hold.night, hold.district_id))
     return Ahead(DAYS, tuple(holds), _in_order(counts), looked_at, tuple(excluded))
-
-
-class NothingToForecastError(PipelineError):
-    """There is no published night, or its landed rows are gone."""
 
 
 @dataclass(frozen=True)
@@ -143,32 +139,23 @@ class Forecast:
 
 
 def forecast_district(engine: sa.Engine, landing: Landing, one: DistrictNight, days: int) -> Forecast:
-    """Forecast one district, from `read_district`.
-
-    Raises:
-        NothingToForecastError: nothing is published, or its landed rows are gone.
-    """
+    """Forecast one district, from `read_district`."""
     if one.current is None:
-        raise NothingToForecastError(
-            "no night is published yet", district_id=one.district_id, next_step=f"next: {SYNC}"
-        )
+        raise PipelineError("no night is published yet", district_id=one.id, next_step=f"next: {SYNC}")
     night = one.current.snapshot_date
     today = max(night, one.night)
     until = today + timedelta(days=days)
     try:
         flips = _flips(landing, one.current, until)
     except LandingError:
-        raise NothingToForecastError(
-            f"the landed rows of {night} are gone or damaged",
-            district_id=one.district_id,
-            next_step=f"land new ones: {SYNC}",
-        ) from None
+        detail = f"the landed rows of {night} are gone or damaged"
+        raise PipelineError(detail, district_id=one.id, next_step=f"land new ones: {SYNC}") from None
     published = _published(engine, one.current, flips)
-    numbers = {student: row["student_number"] for student, row in published.items()}
     first = max(today, night + timedelta(days=1))
     to_come = [flip for flip in flips if flip.day > today]
+    numbers = {student: row["student_number"] for student, row in published.items()}
     return Forecast(
-        district_id=one.district_id,
+        district_id=one.id,
         night=night,
         until=until,
         days=days,
@@ -213,33 +200,29 @@ def first_hold(
     first: date,
     last: date,
 ) -> HoldAhead | None:
-    """The first night that the gate will hold if only time passes.
+    """The first night from `first` to `last` that the gate will hold if only time passes.
 
     Args:
-        one: a district that was published.
         published: the `status` of the students whom the flips concern.
-        flips: as `forecast_statuses` gives them, from the published night on. Those between two nights count
-            for the later one.
-        first, last: the nights to look at, without paused ones.
+        flips: as `forecast_statuses` gives them, from the published night on, by day. Those between two
+            nights, such as during a pause, count for the later one.
     """
     statuses: dict[int, str | None] = {student: row["status"] for student, row in published.items()}
     students, active = (one.current.students or 0, one.current.active) if one.current else (0, 0)
     oldest = {flip.student_id: flip.old_status for flip in reversed(flips)}
     # Without a published status, but with one by the rows, a student has no record in Qmlativ.
     known = {s for s, old in oldest.items() if s in statuses or old in (None, UNCERTAIN_STATUS)}
-    coming: dict[date, dict[int, str | None]] = defaultdict(dict)
-    for flip in flips:
-        if flip.student_id in known:
-            coming[max(flip.day, first)][flip.student_id] = flip.new_status
-    changed: dict[int, str | None] = {}
-    for number in range((last - first).days + 1):
-        night = first + timedelta(days=number)
-        changed |= coming[night]
-        if one.pause is not None and one.pause.covers(night):
-            continue
+
+    def published_on(flip: Flip) -> date:
+        night = max(flip.day, first)
+        return one.pause.paused_to + timedelta(days=1) if one.pause and one.pause.covers(night) else night
+
+    for night, at_once in groupby((flip for flip in flips if flip.student_id in known), published_on):
+        if night > last:
+            break
         numbers = {"published_students": students, "published_active": active}
         dropped: dict[int, bool] = {}
-        for student, new in changed.items():
+        for student, new in {flip.student_id: flip.new_status for flip in at_once}.items():
             if new == UNCERTAIN_STATUS:  # carried over as last published
                 continue
             old = statuses.get(student)
@@ -248,27 +231,21 @@ def first_hold(
             active += (new in ACTIVE) - (old in ACTIVE)
             if old in ACTIVE and new not in ACTIVE:
                 dropped[student] = new == "GRADUATED"
-        changed = {}
         numbers["students"] = students
         measured = Measured(numbers, np.array([*dropped], np.int64), np.array([*dropped.values()], bool))
         verdict = judge(limits, measured, staying=np.array([], np.int64))
         if verdict.reasons:
-            return _hold(one, night, verdict, limits["expired"])
+            done = f"; if the district is done: samegoal-pipelines districts disable {one.id}"
+            return HoldAhead(
+                district_id=one.id,
+                name=one.name,
+                night=night,
+                students=verdict.numbers["expired_by_time"],
+                of=verdict.numbers["published_active"],
+                limit=limits["expired"],
+                reason="; ".join(verdict.reasons),
+                next_step="have next year's enrollments entered in Qmlativ before; if the students really "
+                f"leave, publish it that day: samegoal-pipelines sync {one.id} --release --why REASON"
+                + ("" if students else done),
+            )
     return None
-
-
-def _hold(one: DistrictNight, night: date, verdict: Verdict, limit: float) -> HoldAhead:
-    numbers = verdict.numbers
-    done = f"; if the district is done: samegoal-pipelines districts disable {one.district_id}"
-    return HoldAhead(
-        district_id=one.district_id,
-        name=one.name,
-        night=night,
-        students=numbers["expired_by_time"],
-        of=numbers["published_active"],
-        limit=limit,
-        reason="; ".join(verdict.reasons),
-        next_step="have next year's enrollments entered in Qmlativ before; if the students really leave, "
-        f"publish it that day: samegoal-pipelines sync {one.district_id} --release --why REASON"
-        + ("" if numbers["students"] else done),
-    )

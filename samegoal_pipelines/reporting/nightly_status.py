@@ -7,7 +7,7 @@ Guam hours before it begins in Chicago. `now` is always an aware instant.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
@@ -51,7 +51,6 @@ class DistrictNight(District):
     """A district on one night: what SameGoal reads, and the night's result.
 
     Attributes:
-        deadline: when the snapshot is due.
         current: the snapshot that SameGoal reads after the night.
         tonight: the night's result. A published night stays published if a later run of it fails.
         open_attempt: the last attempt of any night, if it failed or is held and nothing was published since.
@@ -99,14 +98,14 @@ class DistrictNight(District):
     def next_step(self) -> str | None:
         """What to do."""
         run_id = None if self.tonight is None else self.tonight.run_id
-        return self.advice and fill_in(self.advice, self.district_id, run_id)
+        return self.advice and fill_in(self.advice, self.id, run_id)
 
     @property
     def remarks(self) -> str:
         """Remarks about a district that needs no attention."""
         untold = self.confirmation_problem and (
             f"the contact was not told that setup is complete: {self.confirmation_problem}; to do: "
-            f"samegoal-pipelines districts confirm {self.district_id}"
+            f"samegoal-pipelines districts confirm {self.id}"
         )
         return "; ".join(filter(None, [self.reason, untold, *self.notes]))
 
@@ -140,9 +139,11 @@ class DistrictNight(District):
     @property
     def counts(self) -> dict[str, int | None]:
         """`COUNTS`: the students that SameGoal reads, and the night's changes, held ones included."""
-        counted = self.tonight if self.state in ("published", "held") else None
-        whose = [self.current] * 2 + [counted] * 4
-        return {name: getattr(one, name, None) for name, one in zip(COUNTS, whose, strict=True)}
+        changes = self.tonight if self.state in ("published", "held") else None
+        return {
+            name: getattr(self.current if name in ("students", "enrolled") else changes, name, None)
+            for name in COUNTS
+        }
 
     @property
     def days_to_expiry(self) -> int | None:
@@ -158,7 +159,7 @@ class DistrictNight(District):
     def expiry(self) -> str:
         """When the Integration Access expires, if that is known."""
         days, when = self.days_to_expiry or 0, self.expiry_text
-        record = fill_in(RECORD_EXPIRY, self.district_id)
+        record = fill_in(RECORD_EXPIRY, self.id)
         if days < 0:
             return f"expired on {when}; once it is renewed, {record}"
         return f"expires on {when}, {in_days(days)}" + (f"; {record}" if self.expiration == "assumed" else "")
@@ -170,13 +171,12 @@ class DistrictNight(District):
             *("kind", "next_step", "nights_in_trouble", "notes", "expires", "expiration", "days_to_expiry"),
             *("expiry_warning", "confirmation_problem"),
         )
-        tonight, current = self.tonight, self.current
         return {
             **{name: getattr(self, name) for name in names},
             **self.counts,
-            **{name: getattr(current, name, None) for name in ("pre_enrolled", "graduated", "inactive")},
-            "landed_run_id": current and current.landed_by,
-            **{name: getattr(tonight, name, None) for name in ("run_id", "started_at", "published_at")},
+            **{name: getattr(self.current, name, None) for name in ("pre_enrolled", "graduated", "inactive")},
+            "landed_run_id": self.current and self.current.landed_by,
+            **{name: getattr(self.tonight, name, None) for name in ("run_id", "started_at", "published_at")},
         }
 
 
@@ -191,7 +191,11 @@ class Board:
     @classmethod
     def in_order(cls, night: date, looked_at: datetime, found: Iterable[DistrictNight]) -> Board:
         """The board of these districts, sorted."""
-        return cls(night, looked_at, tuple(sorted(found, key=_urgency)))
+
+        def urgency(one: DistrictNight) -> tuple[int, int, str]:
+            return (*TROUBLE, *STATES).index(one.state), -one.nights_in_trouble, one.id
+
+        return cls(night, looked_at, tuple(sorted(found, key=urgency)))
 
     @property
     def totals(self) -> dict[str, int]:
@@ -244,8 +248,8 @@ class Board:
     def fingerprint(self) -> str:
         """A short text that changes when the night's result changes in any district."""
         facts = [
-            (one.district_id, one.state, one.tonight and one.tonight.run_id, one.reason)
-            for one in sorted(self.districts, key=lambda one: one.district_id)
+            (one.id, one.state, one.tonight and one.tonight.run_id, one.reason)
+            for one in sorted(self.districts, key=lambda one: one.id)
         ]
         return sha256(repr(facts).encode()).hexdigest()[:16]
 
@@ -253,16 +257,12 @@ class Board:
     def expiring(self) -> tuple[DistrictNight, ...]:
         """The active districts whose Integration Access expires soon or has expired, soonest first."""
         soon = [one for one in self.districts if one.expiry_warning is not None and one.state != "disabled"]
-        return tuple(sorted(soon, key=lambda one: (one.days_to_expiry or 0, one.district_id)))
+        return tuple(sorted(soon, key=lambda one: (one.days_to_expiry or 0, one.id)))
 
 
 def in_words(totals: Mapping[str, int]) -> str:
     """`2 failed, 1 held, 1 late`."""
     return ", ".join(f"{totals[s]:,} {s}" for s in ("failed", "held", "late") if totals.get(s))
-
-
-def _urgency(one: DistrictNight) -> tuple[int, int, str]:
-    return (*TROUBLE, *STATES).index(one.state), -one.nights_in_trouble, one.district_id
 
 
 @cache
@@ -285,14 +285,12 @@ def newest_night(engine: sa.Engine, now: datetime) -> date:
         return max((night_since(NIGHT_BEGINS, zone, now) for zone in zones), default=now.date())
 
 
-def read_board(
-    engine: sa.Engine, night: date, now: datetime, district_ids: Collection[str] | None = None
-) -> Board:
-    """The result of this night in all districts, or in these.
+def read_board(engine: sa.Engine, night: date, now: datetime) -> Board:
+    """The result of this night in all districts.
 
     A district that was registered after the night and has no attempt of it is excluded.
     """
-    return Board.in_order(night, now, _read(engine, night, now, district_ids))
+    return Board.in_order(night, now, _read(engine, night, now))
 
 
 def read_judged(engine: sa.Engine, now: datetime) -> list[Board]:
@@ -310,12 +308,12 @@ def read_newest(engine: sa.Engine, now: datetime) -> Board:
     A district whose night before needs attention shows that one until the new night has a result or is due.
     The board's night is the one of most districts, and another night is named in the reason.
     """
-    begun = {one.district_id: one for one in _read(engine, NIGHT_BEGINS, now)}
-    trouble = {one.district_id: one for board in read_judged(engine, now) for one in board.trouble}
+    begun = {one.id: one for one in _read(engine, NIGHT_BEGINS, now)}
+    trouble = {one.id: one for one in _read(engine, DEADLINE, now) if one.in_trouble}
     found = []
     for one in _read(engine, time(0), now):
-        shown = one if one.tonight else begun.get(one.district_id, one)
-        found.append(trouble.get(one.district_id, shown) if shown.state == "pending" else shown)
+        shown = one if one.tonight else begun.get(one.id, one)
+        found.append(trouble.get(one.id, shown) if shown.state == "pending" else shown)
     nights = Counter(one.night for one in found if one.state != "disabled")
     night = max(nights, key=lambda night: (nights[night], night), default=now.date())
     for n, one in enumerate(found):
@@ -329,23 +327,20 @@ def read_districts(engine: sa.Engine, now: datetime) -> list[DistrictNight]:
     return sorted(_read(engine, time(0), now, newest=True), key=lambda one: one.id)
 
 
-def read_district(engine: sa.Engine, now: datetime, district_id: str) -> DistrictNight:
-    """One district, as in `read_districts`. Raises `UnknownDistrictError`."""
-    found = _read(engine, time(0), now, [district_id], newest=True)
+def read_district(
+    engine: sa.Engine, now: datetime, district_id: str, night: date | None = None
+) -> DistrictNight:
+    """One district on this night, or else as in `read_districts`. Raises `UnknownDistrictError`."""
+    found = _read(engine, night or time(0), now, district_id, newest=night is None)
     if not found:
         raise unknown_district(district_id)
     return found[0]
 
 
 def _read(
-    engine: sa.Engine,
-    nights: date | time,
-    now: datetime,
-    district_ids: Collection[str] | None = None,
-    *,
-    newest: bool = False,
+    engine: sa.Engine, nights: date | time, now: datetime, district_id: str = "", *, newest: bool = False
 ) -> list[DistrictNight]:
-    """The one query: each district on its night, in no order.
+    """Each district on its night, in no order.
 
     Args:
         nights: one night for all, or the local time at which the newest one begins (`night_since`).
@@ -357,16 +352,16 @@ def _read(
             zones = connection.scalars(sa.select(districts.c.timezone).distinct())
             if by_zone := {zone: night_since(nights, zone, now) for zone in zones}:
                 night = sa.case(by_zone, value=districts.c.timezone)
-        rows = connection.execute(_query(night, district_ids, newest=newest)).mappings()
-        found = [_district_night(row, now) for row in rows]
-    return [one for one in found if newest or one.tonight or one.registered_on <= one.night]
+        query = _query(sa.cast(night, sa.Date), newest=newest)
+        if district_id:
+            query = query.where(districts.c.district_id == district_id)
+        found = [_district_night(row, now) for row in connection.execute(query).mappings()]
+    return [one for one in found if newest or district_id or one.tonight or one.registered_on <= one.night]
 
 
-def _query(
-    night: sa.ColumnElement[Any], district_ids: Collection[str] | None, *, newest: bool
-) -> sa.Select[Any]:
+def _query(night: sa.ColumnElement[date], *, newest: bool) -> sa.Select[Any]:
+    """The one query."""
     here = districts.c.district_id
-    night = sa.cast(night, sa.Date)
 
     def last(name: str, *where: sa.ColumnElement[bool]) -> Any:
         up_to = sa.true() if newest else snapshots.c.snapshot_date <= night
@@ -404,12 +399,11 @@ def _query(
         .outerjoin(attempt, sa.true())
         .outerjoin(releases, releases.c.published_snapshot_id == current.c.snapshot_id)
         .outerjoin(held, held.c.snapshot_id == releases.c.held_snapshot_id)
-        .where(sa.true() if district_ids is None else here.in_(district_ids))
     )
 
 
 def _district_night(row: sa.RowMapping, now: datetime) -> DistrictNight:
-    district_id, timezone, night = row["id"], row["timezone"], row["night"]
+    timezone, night = row["timezone"], row["night"]
     columns = {column.name: row[f"pause_{column.name}"] for column in pauses.c}
     pause = Pause(**columns) if columns["district_id"] is not None else None
     current, attempt = labeled_snapshot(row, "current_"), labeled_snapshot(row, "attempt_")
@@ -425,7 +419,7 @@ def _district_night(row: sa.RowMapping, now: datetime) -> DistrictNight:
         schedule = "disabled"
     elif row["secret_set_at"] is None:
         schedule = AWAITING_SECRET
-        reason = fill_in(SecretAwaitedError.next_step, district_id)
+        reason = fill_in(SecretAwaitedError.next_step, row["id"])
     elif pause is not None and pause.covers(night):
         schedule = f"paused until {pause.paused_to}"
         reason = schedule + (f": {pause.reason}" if pause.reason else "")

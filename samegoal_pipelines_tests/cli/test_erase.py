@@ -12,7 +12,6 @@ from samegoal_pipelines.defs.district_run import BY_COMMAND_TAG
 from samegoal_pipelines.defs.instance import add_partition, open_instance
 from samegoal_pipelines.districts.errors import InvalidDistrictError, UnknownDistrictError
 from samegoal_pipelines.operations.erase import EraseRefusedError, erase_district
-from samegoal_pipelines.reporting import page
 from samegoal_pipelines.reporting.report import make_report
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.tables.warehouse import alerts_sent
@@ -86,9 +85,7 @@ def test_only_a_confirmed_erasure_erases_and_leaves_no_row_or_report(published, 
     now = datetime.now(UTC)
     for night in (TODAY, TODAY - timedelta(days=1)):
         report = make_report(deployment.warehouse, now, night)
-        deployment.landing.keep_page(
-            night, page.html(report, "http://ui") + "<!-- alpha, beta and alpha-2 -->"
-        )
+        deployment.landing.keep_page(night, report.html("http://ui") + "<!-- alpha, beta and alpha-2 -->")
     sent = (["alpha late", "alpha-2 held", "beta failed (clock)"], ["alpha failed"])
     for part, lines in enumerate(sent, 1):
         with as_writer(deployment.warehouse, "alpha", "recording") as connection:

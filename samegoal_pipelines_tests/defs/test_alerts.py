@@ -2,9 +2,9 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import dagster as dg
 import pytest
@@ -20,9 +20,10 @@ from samegoal_pipelines.reporting.addresses import Address, AlertError
 from samegoal_pipelines_tests.defs.daemon_fixtures import zone_at
 from samegoal_pipelines_tests.mass_changes import check_outcomes
 from samegoal_pipelines_tests.pipeline import TODAY
-from samegoal_pipelines_tests.reporting.delivering import fork_to_deliver
 from samegoal_pipelines_tests.reporting.factories import NIGHT, REGISTERED, at, attempt, put, register
-from samegoal_pipelines_tests.reporting.servers import Hook, Mailbox, mail, smtp_server, web_server
+from samegoal_pipelines_tests.reporting.servers import hook, mail, mailbox
+
+__all__ = ["hook", "mailbox"]
 
 ON_TIME = dg.AssetCheckKey(dg.AssetKey("published_snapshot"), "on_time")
 STAYS = {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"}
@@ -30,25 +31,9 @@ SIX_IN_CHICAGO = at("11:00")
 
 
 @pytest.fixture
-def mailbox() -> Iterator[Mailbox]:
-    with smtp_server() as mailbox:
-        yield mailbox
-
-
-@pytest.fixture
-def hook() -> Iterator[Hook]:
-    with web_server() as hook:
-        yield hook
-
-
-@pytest.fixture
-def deployment(environment, monkeypatch, mailbox: Mailbox, hook: Hook) -> Iterator[Deployment]:
-    """A deployment whose alerts go to the servers of this test."""
+def environment(environment, monkeypatch, mailbox, hook) -> None:
+    """Alerts go to the servers of this test."""
     monkeypatch.setenv("SAMEGOAL_ALERT_URLS", f"{mail(mailbox.port)},{hook.url}")
-    fork_to_deliver(monkeypatch)
-    deployment = Deployment()
-    yield deployment
-    deployment.warehouse.dispose()
 
 
 class Daemon:
@@ -79,13 +64,6 @@ class Daemon:
 @pytest.fixture
 def daemon(deployment: Deployment, instance: dg.DagsterInstance) -> Daemon:
     return Daemon(deployment, instance)
-
-
-def raising(error: Exception) -> Callable[..., None]:
-    def fail(*_: Any) -> None:
-        raise error
-
-    return fail
 
 
 def test_a_tick_sends_every_address_one_message_and_a_second_none(deployment, instance, mailbox, hook):
@@ -198,7 +176,7 @@ def test_an_address_that_fails_is_tried_again_in_red_ticks(daemon, deployment, m
 
 def test_an_unforeseen_error_blocks_nothing_else(daemon, deployment, mailbox, hook, monkeypatch):
     put(deployment.warehouse, "alpha", "failed")
-    send, broken = Address.send, raising(IndexError("of ana@example.com"))
+    send, broken = Address.send, Mock(side_effect=IndexError("of ana@example.com"))
     monkeypatch.setattr(
         Address, "send", lambda self, message: (broken if self.name == "mailto" else send)(self, message)
     )
@@ -292,7 +270,7 @@ def test_neither_the_checks_nor_the_messages_wait_for_each_other(daemon, deploym
 
 def test_checks_that_cannot_be_written_stop_no_message(daemon, deployment, mailbox, hook, monkeypatch):
     put(deployment.warehouse, "alpha", "failed")
-    monkeypatch.setattr(alerts, "_show", raising(RuntimeError("no space")))
+    monkeypatch.setattr(alerts, "_show", Mock(side_effect=RuntimeError("no space")))
     with pytest.raises(RuntimeError):
         daemon.look(SIX_IN_CHICAGO)
     assert (len(mailbox.received), len(hook.received)) == (1, 1)
@@ -342,4 +320,4 @@ def test_a_night_before_the_district_was_registered_is_not_waited_for(deployment
     before = (NIGHT - timedelta(days=3)).isoformat()
     found = next(once_published(district_run=night_of(deployment, "alpha", before)))
     assert found.passed
-    assert found.description == f"the district was registered after the night of {before}"
+    assert found.description == f"no snapshot of {before} is due: pending"

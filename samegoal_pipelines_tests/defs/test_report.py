@@ -11,7 +11,7 @@ from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.report import REPORT_JOB, missing_reports, report_after_the_night, reports_due
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.landing.store import REPORTS
-from samegoal_pipelines.reporting.alerts import missing_report_message
+from samegoal_pipelines.reporting.messages import missing_report_message
 from samegoal_pipelines_tests.defs.daemon_fixtures import zone_at
 from samegoal_pipelines_tests.pipeline import TODAY, failure, log_of
 from samegoal_pipelines_tests.reporting.factories import NIGHT, REGISTERED, at, attempt, put, register

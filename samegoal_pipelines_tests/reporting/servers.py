@@ -233,6 +233,18 @@ def dripping_server(first: bytes, drip: bytes) -> Iterator[tuple[int, threading.
 
 
 @pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    with smtp_server() as mailbox:
+        yield mailbox
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    with web_server() as hook:
+        yield hook
+
+
+@pytest.fixture
 def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A certificate that is trusted."""
     file = make_certificate(tmp_path)

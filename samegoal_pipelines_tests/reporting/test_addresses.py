@@ -12,6 +12,7 @@ from samegoal_pipelines.reporting.addresses import (
     Message,
     alert_addresses,
     check_addresses,
+    contact_address,
 )
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines_tests.reporting.servers import (
@@ -20,16 +21,12 @@ from samegoal_pipelines_tests.reporting.servers import (
     SLACK,
     TEAMS,
     USER,
-    certificate,
-    chat,
     dripping_server,
     mail,
     make_certificate,
     smtp_server,
     web_server,
 )
-
-__all__ = ["certificate", "chat"]
 
 MESSAGE = Message(
     "SameGoal night 2026-10-12: 2 failed of 300",
@@ -226,3 +223,22 @@ def test_one_malformed_recipient_of_several_is_rejected(recipients):
         check_addresses(SecretStr(f"{SLACK},{url}{recipients}"))
     assert PASSWORD not in str(caught.value)
     check_addresses(SecretStr(f"{url}?to=Ana <ana@example.com>,ben@example.com,&cc=cem@example.com"))
+
+
+def test_contacts_are_reached_through_the_server_of_their_own_or_the_first_of_the_alerts():
+    own = SecretStr("mailtos://mail.example.org:587?from=setup@example.org")
+    alerts = SecretStr("slack://a/b/c,mailto://other.example.org?to=ana@example.org")
+    for urls, expected in (
+        ([own, alerts], f"{own.get_secret_value()}&to=pat%2Bq%40example.org"),
+        ([None, alerts], "mailto://other.example.org?to=pat%2Bq%40example.org"),
+    ):
+        assert contact_address("pat+q@example.org", urls).url == SecretStr(expected)
+    with pytest.raises(AlertError, match="no mail server is configured; set SAMEGOAL_CONTACT_MAIL_URL"):
+        contact_address("pat@example.org", [None, SecretStr("slack://a/b/c")])
+
+
+def test_a_mail_server_that_cannot_be_used_is_refused_at_startup():
+    with pytest.raises(AlertError, match=r"SAMEGOAL_CONTACT_MAIL_URL: .*unencrypted"):
+        check_addresses(None, SecretStr("mailto://user:pass@mail.example.org:25"))  # pragma: allowlist secret
+    with pytest.raises(AlertError, match="no mail server"):
+        check_addresses(None, SecretStr("slack://a/b/c"))

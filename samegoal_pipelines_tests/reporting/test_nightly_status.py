@@ -1,7 +1,6 @@
 """The board says what became of a night in every district, and nothing that it cannot know."""
 
 from datetime import date, datetime, timedelta
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -54,10 +53,10 @@ def test_the_last_attempt_counts_but_what_is_published_stays_so_when_a_later_run
     attempt(warehouse, "grand-bend", "published", students=7)
     assert (one(warehouse).state, one(warehouse).counts["students"]) == ("published", 7)
     attempt(warehouse, "grand-bend", "failed", reason=UNREACHABLE)
-    assert (one(warehouse).state, one(warehouse).reason) == (
-        "published",
+    assert one(warehouse).state == "published"
+    assert one(warehouse).reason == (
         "published; a later run failed: publishing: no connection to Postgres; to do: check that the server "
-        "is up; to run the night again: samegoal-pipelines sync grand-bend",
+        "is up; to run the night again: samegoal-pipelines sync grand-bend"
     )
     attempt(warehouse, "grand-bend", "held", reason="too many")  # a rerun waits for a person
     assert (one(warehouse).state, one(warehouse).nights_in_trouble) == ("held", 1)
@@ -92,8 +91,8 @@ def test_paused_and_disabled_districts_are_shown_as_such_and_never_late(warehous
     register(warehouse, "alpha")
     register(warehouse, "beta", active=False)
     register(warehouse, "gamma")
-    pause(warehouse, "alpha", paused_from=NIGHT, paused_to=NIGHT, set_by="pat", reason="autumn break")
-    pause(warehouse, "gamma", paused_from=NIGHT, paused_to=NIGHT, set_by="pat")
+    pause(warehouse, "alpha", NIGHT, NIGHT, set_by="pat", reason="autumn break")
+    pause(warehouse, "gamma", NIGHT, NIGHT, set_by="pat")
     attempt(warehouse, "beta", "failed", reason="the server is gone")
     attempt(warehouse, "gamma", "published")
 
@@ -107,8 +106,7 @@ def test_paused_and_disabled_districts_are_shown_as_such_and_never_late(warehous
 def test_nights_of_a_pause_are_not_counted_as_nights_in_trouble(warehouse):
     register(warehouse, "grand-bend")
     attempt(warehouse, "grand-bend", "published", NIGHT - timedelta(days=10))
-    first, last = NIGHT - timedelta(days=30), NIGHT - timedelta(days=2)
-    pause(warehouse, "grand-bend", paused_from=first, paused_to=last, set_by="pat")
+    pause(warehouse, "grand-bend", NIGHT - timedelta(days=30), NIGHT - timedelta(days=2), set_by="pat")
     assert one(warehouse).nights_in_trouble == 2
 
 
@@ -136,12 +134,8 @@ def test_a_district_that_came_or_came_back_in_the_night_is_late_from_the_next_on
 
 
 def test_trouble_stands_first_the_oldest_at_the_top(warehouse):
-    for district_id, state in {
-        "alpha": "failed",
-        "gamma": "held",
-        "delta": None,
-        "epsilon": "published",
-    }.items():
+    others = {"alpha": "failed", "gamma": "held", "delta": None, "epsilon": "published"}
+    for district_id, state in others.items():
         put(warehouse, district_id, state)
     register(warehouse, "beta")
     attempt(warehouse, "beta", "failed", reason="no luck")
@@ -159,14 +153,12 @@ def test_an_access_that_expires_is_told_sixty_thirty_and_seven_days_before(wareh
     warnings[None] = None
     for expiration in ("never", "unknown"):
         register(warehouse, expiration, expiration=expiration)
+    register(warehouse, "grand-bend", expires=NIGHT + timedelta(days=7), expiration="assumed")
     board = read_board(warehouse, NIGHT, SEVEN_IN_CHICAGO)
     assert {one.days_to_expiry: one.expiry_warning for one in board.districts} == warnings
-    assert [one.days_to_expiry for one in board.expiring] == [-1, 0, 7, 8, 30, 31, 60]
-
-
-def test_a_warning_says_whether_the_date_is_assumed(warehouse):
-    register(warehouse, "grand-bend", expires=NIGHT + timedelta(days=7), expiration="assumed")
-    assert one(warehouse).expiry == (
+    assert [one.days_to_expiry for one in board.expiring] == [-1, 0, 7, 7, 8, 30, 31, 60]
+    (assumed,) = [one.expiry for one in board.expiring if one.id == "grand-bend"]
+    assert assumed == (
         "expires on 2026-10-19 (assumed), in 7 days; record the expiration that Qmlativ shows: "
         "samegoal-pipelines districts set grand-bend --expires DATE (or never, if the district deleted it)"
     )
@@ -205,15 +197,10 @@ def test_a_report_is_about_the_newest_night_that_has_begun_anywhere(warehouse):
 
 def test_the_board_takes_one_query_however_many_districts(warehouse):
     statements: list[str] = []
-
-    def note(*event: Any) -> None:
-        statements.append(event[2].lower())
-
     for number in range(30):
         register(warehouse, f"district-{number}")
-    sa.event.listen(warehouse, "before_cursor_execute", note)
+    sa.event.listen(warehouse, "before_cursor_execute", lambda *event: statements.append(event[2].lower()))
     assert len(read_board(warehouse, NIGHT, SEVEN_IN_CHICAGO).districts) == 30
-    sa.event.remove(warehouse, "before_cursor_execute", note)
     assert len([one for one in statements if "from samegoal." in one]) == 1
 
 

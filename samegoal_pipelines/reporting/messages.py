@@ -1,12 +1,14 @@
-"""Which alerts to send, their text, and which were sent.
+"""Which messages to send, their text, and which were sent: alerts about nights, and districts' confirmations.
 
-Each deadline (06:00 of each time zone) is checked once it has passed: one message per address covers all
+Each deadline (06:00 of each time zone) is checked once it has passed: one alert per address covers all
 districts that failed, are held or are late. Trouble that comes later, such as a rerun that is held, follows
-at most once an hour. A message is sent and recorded in one transaction, under a lock of its address. So two
-daemons send one message, and a failed message leaves no record, so the next check tries again.
+at most once an hour. The confirmation tells a district's contact once, after the first published snapshot,
+that setup is complete.
 
-The text is Markdown without student data. An alert names every affected district, at least by its id.
-Districts with the same state, kind and next step are described together.
+A message is sent and recorded in one transaction, under a lock. So two processes send one message, and a
+failed message leaves no record that it was sent, so it is tried again. No message says anything about a
+student. Alerts name every affected district, at least by its id, and describe districts with the same state,
+kind and next step together.
 """
 
 from collections import Counter
@@ -16,13 +18,24 @@ from typing import Any, NamedTuple
 
 import psycopg2.errors
 import sqlalchemy as sa
+from pydantic import SecretStr
 from sqlalchemy.exc import OperationalError
 
+from samegoal_pipelines.districts.errors import InvalidDistrictError, SecretAwaitedError
+from samegoal_pipelines.districts.registry import District
+from samegoal_pipelines.errors import SYNC
 from samegoal_pipelines.reporting import rendering
-from samegoal_pipelines.reporting.addresses import Address, Message
-from samegoal_pipelines.reporting.nightly_status import DEADLINE, Board, DistrictNight, in_words
-from samegoal_pipelines.tables.warehouse import alerts_sent
-from samegoal_pipelines.warehouse.engine import LOCK_ROW, take_role, transaction
+from samegoal_pipelines.reporting.addresses import Address, AlertError, Message, contact_address
+from samegoal_pipelines.reporting.nightly_status import (
+    DEADLINE,
+    NIGHT_BEGINS,
+    Board,
+    DistrictNight,
+    in_words,
+    read_district,
+)
+from samegoal_pipelines.tables.warehouse import alerts_sent, districts
+from samegoal_pipelines.warehouse.engine import LOCK_ROW, as_writer, take_role, transaction
 from samegoal_pipelines.warehouse.roles import Role
 
 BETWEEN_LATER_MESSAGES = timedelta(hours=1)
@@ -30,9 +43,9 @@ NAMES_IN_A_GROUP = 20
 
 
 class Sent(NamedTuple):
-    """A message that was sent, and what went wrong if only a part arrived."""
+    """The subject of a message that was sent, and what went wrong if only a part arrived."""
 
-    message: Message
+    subject: str
     problem: str | None
 
 
@@ -46,16 +59,16 @@ class Alert(NamedTuple):
 
 
 def alerts_due(
-    boards: Sequence[Board], of_nights: Iterable[tuple[date, Message]], *, all_well: bool
+    boards: Sequence[Board], missing_reports: Iterable[tuple[date, Message]], *, all_well: bool
 ) -> list[Alert]:
     """Everything that a recipient should have received by now.
 
     Args:
         boards: of `read_judged`, those with an active district.
-        of_nights: messages about a whole night, such as a missing report.
+        missing_reports: messages about nights without a report.
         all_well: whether a night without trouble gets a message, too.
     """
-    once = [(message, night, "report") for night, message in of_nights]
+    once = [(message, night, "report") for night, message in missing_reports]
     if all_well and len({board.night for board in boards}) == 1:  # the last time zone's deadline has passed
         night, due = boards[0].night, sum(board.due for board in boards)
         if due and not any(board.trouble for board in boards):
@@ -81,7 +94,7 @@ def send_alert(engine: sa.Engine, alert: Alert, recipient: Address, now: datetim
         if news is None:
             return None
         message, lines = news
-        sent = Sent(message, recipient.send(message)) if message else None
+        sent = Sent(message.subject, recipient.send(message)) if message else None
         row = {"part": len(parts) + 1, "sent_at": now, "districts": len(lines), "digest": "\n".join(lines)}
         connection.execute(sa.insert(alerts_sent).values(**key, **row))
         return sent
@@ -95,13 +108,13 @@ def _news_since(
     if isinstance(board, Message):
         return None if parts else (board, [f"({alert.topic})"])
     known = {line for part in parts for line in part.digest.splitlines()}
-    news = [one for one in board.trouble if _line(one) not in known]
+    news = {line: one for one in board.trouble if (line := _line(one)) not in known}
     if parts:  # a district that is late only now was paused at the deadline; its pause was replaced since
-        news = [one for one in news if one.state != "late"]
-    if parts and (not news or now - parts[-1].sent_at < BETWEEN_LATER_MESSAGES):
-        return None
-    message = alert_message(board, news, later=bool(known)) if news else None
-    return message, sorted(map(_line, news))
+        news = {line: one for line, one in news.items() if one.state != "late"}
+        if not news or now - parts[-1].sent_at < BETWEEN_LATER_MESSAGES:
+            return None
+    message = alert_message(board, [*news.values()], later=bool(known)) if news else None
+    return message, sorted(news)
 
 
 def _line(one: DistrictNight) -> str:
@@ -111,7 +124,7 @@ def _line(one: DistrictNight) -> str:
 
 
 def locked(connection: sa.Connection, channel: str) -> bool:
-    """Lock the address while a message is sent, by a row that only writers can lock. False: it is locked.
+    """Lock a channel while a message is sent, by a row that only writers can lock. False: it is locked.
 
     Postgres ends the transaction if sending hangs for a minute.
     """
@@ -126,9 +139,6 @@ def locked(connection: sa.Connection, channel: str) -> bool:
         return False
     connection.exec_driver_sql("set local lock_timeout to default")
     return True
-
-
-# -- the text --
 
 
 def missing_report_message(night: date, tries: int, run_id: str) -> Message:
@@ -151,3 +161,67 @@ def alert_message(board: Board, news: Sequence[DistrictNight], *, later: bool = 
         f"{board.title}: {'also ' if later else ''}{counts} of {board.due:,}",
         rendering.render("alert.md.j2", board=board, groups=groups.values(), names=NAMES_IN_A_GROUP),
     )
+
+
+# -- the confirmation --
+
+
+def confirm_setup(
+    engine: sa.Engine,
+    district: District,
+    mail_urls: Sequence[SecretStr | None],
+    now: datetime,
+    *,
+    again: bool = False,
+) -> str | None:
+    """Tell the district's contact that setup is complete, unless that was done.
+
+    Args:
+        mail_urls: as in `contact_address`.
+        again: send the message also if it was sent before.
+
+    Returns:
+        Why it was not sent; recorded, so that the report shows it. None: the contact knows.
+
+    Raises:
+        InvalidDistrictError, SecretAwaitedError: there is no contact, or nothing is published yet.
+    """
+    if district.awaits_secret:
+        raise SecretAwaitedError(district_id=district.id)
+    if not district.contact:
+        next_step = "samegoal-pipelines districts set ID --contact E-MAIL"
+        raise InvalidDistrictError("no contact is registered", district_id=district.id, next_step=next_step)
+    state = read_district(engine, now, district.id)
+    if state.current is None:
+        detail = "nothing is published yet, so setup is not complete"
+        raise InvalidDistrictError(detail, district_id=district.id, next_step=SYNC)
+    here = districts.c.district_id == district.id
+    with as_writer(engine, district.id, "telling the contact") as connection:
+        if not locked(connection, f"contact of {district.id}"):
+            return None  # another run is sending it
+        if connection.scalar(sa.select(districts.c.confirmed_at).where(here)) and not again:
+            return None
+        problem, sent = None, {"confirmed_at": now}
+        try:
+            contact_address(district.contact, mail_urls).send(_confirmation(state))
+        except AlertError as error:
+            problem, sent = error.reason, {}
+        connection.execute(sa.update(districts).where(here).values(confirmation_problem=problem, **sent))
+    return problem
+
+
+def _confirmation(state: DistrictNight) -> Message:
+    """The next night is when the schedule reads the district again."""
+    night = state.night
+    if state.last_published is not None and state.last_published >= night:
+        night += timedelta(days=1)
+    if state.pause is not None and state.pause.covers(night):
+        night = state.pause.paused_to + timedelta(days=1)
+    next_night = f"{night}, after {NIGHT_BEGINS:%H:%M} ({state.timezone})"
+    text = rendering.render(
+        "confirmation.md.j2",
+        one=state,
+        expires=state.expiry_text,
+        next_night=next_night if state.active else "none, because the district is disabled",
+    )
+    return Message(f"SameGoal: setup of {state.name} is complete", text, "success")

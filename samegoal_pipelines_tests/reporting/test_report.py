@@ -14,9 +14,9 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.landing import Landing
-from samegoal_pipelines.reporting import page
+from samegoal_pipelines.reporting import report as reporting
 from samegoal_pipelines.reporting.forecast import HoldAhead
-from samegoal_pipelines.reporting.report import Report, TrendNight, make_report, read_trends
+from samegoal_pipelines.reporting.report import Report, TrendNight, draw, make_report, read_trends
 from samegoal_pipelines_tests.reporting.factories import (
     NIGHT,
     at,
@@ -71,7 +71,7 @@ def report(warehouse: sa.Engine, tmp_path: Path) -> Report:
 
 
 def test_the_page_says_what_became_of_every_district_the_urgent_first(report):
-    html = page.html(report, UI)
+    html = report.html(UI)
     shown = Text(html).text
     assert re.findall("<h2>(.*?)</h2>", html)[0] == "Needs attention"
     order = ["hostile", "failing", "late", "held", "fine", "resting", "gone"]
@@ -93,29 +93,29 @@ def test_the_page_says_what_became_of_every_district_the_urgent_first(report):
         assert said in shown, said
     command = "samegoal-pipelines sync held --release --today 2026-10-12 --why REASON"
     assert f'<code>{command}</code><button type="button">Copy</button>' in html
-    assert f"`{command}`" in page.markdown(report)
-    assert re.search(r"^\| Resting ISD .* \| – \| – \| – \|", page.markdown(report), re.MULTILINE)
+    assert f"`{command}`" in report.markdown()
+    assert re.search(r"^\| Resting ISD .* \| – \| – \| – \|", report.markdown(), re.MULTILINE)
 
 
 def test_the_next_two_weeks_are_counted_and_districts_without_rows_are_named(report):
-    shown = re.sub(r"\s+", " ", Text(page.html(report, UI)).text)
+    shown = re.sub(r"\s+", " ", Text(report.html(UI)).text)
     assert "2026-10-15 ENROLLED → INACTIVE 2 " in shown
     assert "2026-10-20 PRE-ENROLLED → ENROLLED 1 " in shown
     assert "Looked at 1 district; not at failing, held, late, resting: their landed rows are gone" in shown
     assert "No district will be held because time passes." in shown
-    assert "| 2026-10-15 | ENROLLED → INACTIVE | 2 |" in page.markdown(report)
+    assert "| 2026-10-15 | ENROLLED → INACTIVE | 2 |" in report.markdown()
 
 
 def test_districts_that_will_be_held_are_on_the_page_and_a_hundred_of_them_in_markdown(report):
     hold = HoldAhead("hostile", HOSTILE, NIGHT, 90, 100, 50.0, f"because | {HOSTILE}", "act")
     assert report.ahead is not None
     many = replace(report, ahead=replace(report.ahead, holds=(hold,) * 103, excluded=("gone",) * 25))
-    markdown = page.markdown(many)
+    markdown = many.markdown()
     assert "\nand 3 more, in the file.\n" in markdown
     assert "gone and 5 more: their landed rows" in markdown
     (line, *_) = [line for line in markdown.splitlines() if "because" in line and "act" in line]
     assert line.count("|") == 5  # its own columns, no others
-    html = page.html(many, UI)
+    html = many.html(UI)
     assert html.count('<td class="held">2026-10-12</td>') == 103
     shown = re.sub(r"\s+", " ", Text(html).text)
     assert "Will be held because time passes: 103. " in shown
@@ -123,7 +123,7 @@ def test_districts_that_will_be_held_are_on_the_page_and_a_hundred_of_them_in_ma
 
 
 def test_a_name_stays_text_on_the_page(report):
-    html = page.html(report, UI)
+    html = report.html(UI)
     parsed = Text(html)
     assert HOSTILE in parsed.text
     (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
@@ -134,7 +134,7 @@ def test_a_name_stays_text_on_the_page(report):
 
 
 def test_a_name_stays_text_in_markdown(report):
-    markdown = page.markdown(report)
+    markdown = report.markdown()
     (line,) = [line for line in markdown.splitlines() if "no luck with" in line]
     assert line.count("|") == 7  # its own columns, no others
     ours = r"\[(run|gate)\]\(/[\w/?=&.-]+\)|`samegoal-pipelines [\w -]+`"
@@ -145,19 +145,19 @@ def test_a_name_stays_text_in_markdown(report):
 
 
 def test_markdown_lists_some_districts_without_trouble_and_counts_the_rest(report, monkeypatch):
-    monkeypatch.setattr(page, "ROWS_IN_MARKDOWN", 2)
-    markdown = page.markdown(report)
+    monkeypatch.setattr(reporting, "ROWS_IN_MARKDOWN", 2)
+    markdown = report.markdown()
     assert "and 1 more, in the file." in markdown
     assert "Gone ISD" not in markdown
-    assert "Gone ISD" in page.html(report, UI)
+    assert "Gone ISD" in report.html(UI)
 
 
 def test_a_night_without_any_district_or_snapshot_has_a_page_as_well(warehouse):
     report = make_report(warehouse, at("12:00"))
     assert report.board.night == NIGHT
-    for text in (Text(page.html(report, UI)).text, page.markdown(report)):
+    for text in (Text(report.html(UI)).text, report.markdown()):
         assert "no district is due" in text
-    assert page.plots_markdown(report) == "Nothing has been published yet."
+    assert report.plots_markdown() == "Nothing has been published yet."
 
 
 def trend(days: int, **counts: int) -> TrendNight:
@@ -168,7 +168,7 @@ def trend(days: int, **counts: int) -> TrendNight:
 @pytest.mark.parametrize("nights", [1, 2, 3, 60])
 def test_plots_are_pictures_with_a_legend_and_no_foreign_parts(nights):
     trends = [trend(day) for day in range(nights)]
-    students, changes = page.draw(trends).values()
+    students, changes = draw(trends).values()
     for svg, words in (
         (students, ["enrolled", "pre-enrolled", "graduated", "inactive"]),
         (changes, ["added", "changed", "removed"]),
@@ -183,16 +183,16 @@ def test_plots_are_pictures_with_a_legend_and_no_foreign_parts(nights):
 
 def test_equal_nights_give_an_equal_plot_and_two_plots_share_no_id():
     trends = [trend(day, enrolled=900 + day) for day in range(30)]
-    students, changes = page.draw(trends).values()
-    assert [students, changes] == list(page.draw(trends).values())
+    students, changes = draw(trends).values()
+    assert [students, changes] == list(draw(trends).values())
     ids = [set(re.findall(r'\bid="([^"]+)"', svg)) for svg in (students, changes)]
     shared = {found for found in ids[0] & ids[1] if f"#{found}" in students}
     assert shared == set()
 
 
 def test_a_row_links_to_its_run_and_its_gate_check(report):
-    markdown = page.markdown(report)
-    links = [link for link in Text(page.html(report, f"{UI}/")).links if link.startswith(UI)]
+    markdown = report.markdown()
+    links = [link for link in Text(report.html(f"{UI}/")).links if link.startswith(UI)]
     for one in report.board.districts:
         run = f"/runs/{one.tonight.run_id}" if one.tonight else None
         gate = f"/assets/published_snapshot?view=checks&checkDetail=gate&partition={one.district_id}"

@@ -13,7 +13,6 @@ from samegoal_pipelines.errors import SYNC, Kind, PipelineError, fill_in
 from samegoal_pipelines.landing.store import LandedFileError
 from samegoal_pipelines.postgres.errors import _MEANINGS, from_database
 from samegoal_pipelines.qmlativ.errors import (
-    BlockedByFirewallError,
     InvalidCredentialsError,
     QmlativError,
     SourceUnavailableError,
@@ -99,13 +98,6 @@ def test_a_night_that_is_over_is_not_run_again():
     error = LateRunError("what")
     assert error.next_step_of_night == error.next_step
     assert error.next_step.startswith("nothing")
-
-
-def test_a_firewall_is_no_matter_of_secrets_or_grants():
-    next_step = BlockedByFirewallError("Student/Student, page 1").next_step_of_night
-    assert "let this machine's address through" in next_step
-    assert "rotate-secret" not in next_step
-    assert "grant" not in next_step
 
 
 def test_damaged_rows_are_read_again_and_no_disk_is_looked_at():

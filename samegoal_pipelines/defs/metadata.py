@@ -29,11 +29,9 @@ from samegoal_pipelines.transforms.enrollments import (
 from samegoal_pipelines.transforms.entities import CHOOSE_ENTITIES, count_entities, not_granted_note
 from samegoal_pipelines.transforms.reads import (
     find_missing_fields,
-    read_twice_note,
+    read_twice,
     rows_by_listing,
-    unchecked_objects,
     years_not_read,
-    years_not_read_note,
 )
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.transforms.status import StudentStatuses
@@ -273,8 +271,8 @@ def reading_findings(
     if asset == RAW[0]:
         findings["entity_grants"] = entity_grants(tables)
         findings["end_dates"] = end_dates(tables)
-        years = years_not_read([reads])
-        said = years_not_read_note(years) if years else "every listed school year was read or searched"
+        years, note = years_not_read([reads])
+        said = note or "every listed school year was read or searched"
         findings["older_years"] = Finding(not years, said, {"school years not read": len(years)})
     return findings
 
@@ -311,8 +309,8 @@ def entity_grants(tables: Mapping[str, pd.DataFrame]) -> Finding:
 
 def no_lost_rows(reads: pd.DataFrame) -> Finding:
     """Check that each object's pages show that no row was lost during the read."""
-    unchecked = unchecked_objects([reads])
-    said = read_twice_note(unchecked) if unchecked else "no row was lost between two pages"
+    unchecked, note = read_twice([reads])
+    said = note or "no row was lost between two pages"
     return Finding(not unchecked, said, {"objects read twice": len(unchecked)})
 
 

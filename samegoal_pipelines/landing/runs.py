@@ -1,10 +1,9 @@
 """One run's landed assets, which run's assets a snapshot was made from, and what the gate asks of them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -68,6 +67,10 @@ class RunLanding:
         night = night or self.run.night
         return self.files.read(asset, district_id=self.run.district_id, night=night, run_id=run_id)
 
+    def newest(self, asset: str) -> LandedAsset | None:
+        """The asset as the last run of the night landed it. None if nothing is landed."""
+        return next(reversed(self._landed(asset)), None)
+
     def last_reads(self, asset: str) -> pd.DataFrame | None:
         """The asset's last landed table of reads: a hint, so a damaged file is as good as none."""
         with suppress(LandingError):
@@ -78,17 +81,13 @@ class RunLanding:
 
     def reads(self) -> list[pd.DataFrame]:
         """The usable tables of reads of tonight's raw assets, by this run or else by the last one."""
-
-        def find(asset: str) -> LandedAsset | None:
-            landed = self._landed(asset)
-            own = [one for one in landed if one.run_id == self.run.run_id]
-            return next(reversed(own or landed), None)
-
-        return _open_reads(self.files, find)
-
-    def newest(self, asset: str) -> LandedAsset | None:
-        """The asset as the last run of the night landed it. None if nothing is landed."""
-        return next(reversed(self._landed(asset)), None)
+        found = []
+        for asset in RAW_TABLES:
+            with suppress(LandingError):
+                landed = self._landed(asset)
+                own = [one for one in landed if one.run_id == self.run.run_id]
+                found += [self.files.open(one, "Reads")["Reads"] for one in (own or landed)[-1:]]
+        return found
 
     def enrollments_run_id(self) -> str | None:
         """The run that landed the raw enrollments of tonight's statuses. None if their files are gone.
@@ -97,25 +96,30 @@ class RunLanding:
         """
         filtered = self.newest("cecs_filtered_enrollments")
         filtered_at = filtered.landed_at if filtered else self.run.started_at
-        raw = self._landed("raw_enrollments")
-        runs = [one.run_id for one in raw if one.landed_at <= filtered_at]
+        runs = [one.run_id for one in self._landed("raw_enrollments") if one.landed_at <= filtered_at]
         return self.run.run_id if self.run.run_id in runs else next(reversed(runs), None)
 
     def _landed(self, asset: str) -> list[LandedAsset]:
         return self.files.landed(asset, district_id=self.run.district_id, night=self.run.night)
 
 
+@dataclass(frozen=True)
 class LandedEvidence:
-    """The gate's access to the landing (`warehouse.publishing.Landing`)."""
+    """The gate's access to the landing (`warehouse.publishing.Landing`), and tonight's tables of reads."""
 
-    def __init__(self, landing: RunLanding, reads: Iterable[pd.DataFrame]) -> None:
-        self._landing, self._tonight = landing, rows_by_object(reads)
+    landing: RunLanding
+    reads: Sequence[pd.DataFrame]
 
     def emptied(self, published: Snapshot) -> dict[str, int]:
         """Objects without rows tonight, and their number of rows in the published night."""
-        files = self._landing.files
-        before = rows_by_object(_open_reads(files, partial(landed_for, files, published)))
-        return {name: rows for name, rows in before.items() if rows and self._tonight.get(name) == 0}
+        files, before = self.landing.files, []
+        for asset in RAW_TABLES:
+            with suppress(LandingError):
+                before.append(files.open(landed_for(files, published, asset), "Reads")["Reads"])
+        tonight = rows_by_object(self.reads)
+        return {
+            name: rows for name, rows in rows_by_object(before).items() if rows and tonight.get(name) == 0
+        }
 
     def staying(self, published: Snapshot) -> Students | None:
         """Who is ENROLLED, PRE-ENROLLED or uncertain as of tonight by the published night's rows.
@@ -123,23 +127,14 @@ class LandedEvidence:
         None: the rows are gone, or an older version landed them.
         """
         try:
-            landed = read_landed_for(self._landing.files, published, "raw_enrollments")
+            landed = read_landed_for(self.landing.files, published, "raw_enrollments")
         except LandingError:
             return None
-        statuses, uncertain = statuses_of(landed, self._landing.run.night)
+        statuses, uncertain = statuses_of(landed, self.landing.run.night)
         active = statuses.loc[statuses["status"].isin(ACTIVE), "student_id"]
         staying: Students = pd.concat([active, uncertain["student_id"]]).to_numpy(dtype=np.int64)
         return staying
 
     def land_held(self, payload: SnapshotPayload) -> None:
         """Land the snapshot to hold."""
-        self._landing.write(HELD_SNAPSHOT, payload.to_land())
-
-
-def _open_reads(landing: Landing, find: Callable[[str], LandedAsset | None]) -> list[pd.DataFrame]:
-    found = []
-    for asset in RAW_TABLES:
-        with suppress(LandingError):
-            if landed := find(asset):
-                found.append(landing.open(landed, "Reads")["Reads"])
-    return found
+        self.landing.write(HELD_SNAPSHOT, payload.to_land())

@@ -147,8 +147,13 @@ class Landing(Storage):
         found = {}
         for name in only or landed.rows:
             table = self._open(landed, name).table
-            if other := _other_columns(table.schema, landed_types(landed.asset, name)):
-                raise LandedFileError(landed, name, f"is of another version: {other}")
+            wrong = [
+                f"{column} is not {kind}" if column in table.column_names else f"{column} is missing"
+                for column, kind in landed_types(landed.asset, name).items()
+                if column not in table.column_names or table.schema.field(column).type != kind
+            ]
+            if wrong:
+                raise LandedFileError(landed, name, f"is of another version: {', '.join(wrong)}")
             found[name] = table.to_pandas(types_mapper=pd.ArrowDtype)
         return found
 
@@ -426,13 +431,3 @@ def _landed_asset(content: bytes, district_id: str, night: date, run_id: str, as
     except _BAD_JSON:
         return LandedAsset(district_id, night, run_id, asset, _LONG_AGO, damaged=True)
     return LandedAsset(district_id, night, run_id, asset, landed_at, rows, sha256)
-
-
-def _other_columns(found: pa.Schema, declared: Mapping[str, pa.DataType]) -> str:
-    """The declared columns that a file lacks or has with another type, or an empty text."""
-    wrong = [
-        f"{name} is not {declared_type}" if name in found.names else f"{name} is missing"
-        for name, declared_type in declared.items()
-        if name not in found.names or found.field(name).type != declared_type
-    ]
-    return ", ".join(wrong)

@@ -1,32 +1,38 @@
-"""A client for one district: who it is, what it grants, and one object at a time.
+"""A client for one district: its token, who it is, what it grants, and one object at a time.
 
-Between calls it only keeps descriptions and the identity. Which objects, school years and people a night
-needs is decided in `reading`.
+Between calls it only keeps the token, descriptions and the identity. Which objects, school years and people a
+night needs is decided in `reading`.
 """
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import quote_plus
 
 from samegoal_pipelines.errors import Kind
-from samegoal_pipelines.qmlativ.auth import ClientAuth, ClientCredentials
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.decode import parse_json
 from samegoal_pipelines.qmlativ.errors import (
     CHECK_ADDRESS,
+    CHECK_TOKEN_URL,
     GRANT_ENTITY,
     AccessRefusedError,
     InvalidCredentialsError,
     MalformedAnswerError,
     QmlativError,
     RequestRefusedError,
+    SourceUnavailableError,
 )
-from samegoal_pipelines.qmlativ.listing import ListingReader, Progress, Reading, SearchCondition
+from samegoal_pipelines.qmlativ.listing import Progress, Reading, read_listing
+from samegoal_pipelines.qmlativ.paging import Listing, PageRef, SearchCondition
 from samegoal_pipelines.qmlativ.transport import Answer, Transport
 from samegoal_pipelines.qmlativ.workers import Workers
 from samegoal_pipelines.tables.catalog import OBJECTS
@@ -34,6 +40,8 @@ from samegoal_pipelines.tables.declaration import Column, QmlativObject
 from samegoal_pipelines.tables.enrollments import ENTITY
 
 _METADATA = "GetSystemMetadata"
+_OAUTH = "token"
+_BAD_CREDENTIALS = (400, 401, 403)
 _KNOWN_FIELDS = {field.name for wanted in OBJECTS.values() for field in wanted.fields}
 _REFUSED_FIELD = re.compile(rb"Field (\w{1,100}) of ")
 _REFUSED_ENTITY = re.compile(rb"Entity \d+ is not available")
@@ -49,17 +57,32 @@ class Identity:
     name: str
 
 
+@dataclass(eq=False)
+class Token:
+    """An OAuth access token. It is used until Qmlativ refuses it, whatever lifetime it came with."""
+
+    value: str = field(repr=False)
+    accepted: bool = False
+    """Whether Qmlativ has accepted it. If so, a refusal means that it expired or was forgotten."""
+
+
 class QmlativClient:
     """Reads one district. It is thread-safe, and all requests share the limit `connection.connections`.
 
     Leaving the context ends all requests. Every method raises a `QmlativError` that names object and page.
+
+    Attributes:
+        client_auth: how the token endpoint accepts the credentials, as far as known: in the form, or by HTTP
+            Basic if only that was accepted.
     """
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._transport = Transport(connection)
-        self._credentials = ClientCredentials(connection, self._transport.exchange)
+        self.client_auth: Literal["form", "basic"] = "form"
         self.workers = Workers(connection.connections)
+        self._transport = Transport(connection)
+        self._token: Token | None = None
+        self._token_lock = threading.Lock()
         self._lock = threading.Lock()
         self._asked: dict[str, Future[Answer]] = {}
 
@@ -79,15 +102,9 @@ class QmlativClient:
         """End all requests without waiting for them. Their callers get `ReadCancelledError`."""
         self._transport.cancel()
 
-    @property
-    def client_auth(self) -> ClientAuth:
-        """How the token endpoint accepts the credentials, as far as known."""
-        return self._credentials.method
-
     def identity(self) -> Identity:
         """The district of these credentials, requested once."""
-        metadata = self._ask_once(_METADATA, f"/Custom/{_METADATA}")
-        return _identity_in(metadata, self.connection.entity_id)
+        return _identity_in(self._ask_once(_METADATA, f"/Custom/{_METADATA}"), self.connection.entity_id)
 
     @property
     def entity_id(self) -> int:
@@ -125,26 +142,35 @@ class QmlativClient:
     ) -> Reading:
         """All of one object, ordered by its key, or the rows of the search `only_rows`.
 
-        The table has all declared fields in their order and types, null if not granted, and `Unreadable`: per
-        row, a JSON object of the values with a wrong type. `progress` is called with the rows of each page.
+        The table has the columns of `QmlativObject.table`: null if not granted, and in `Unreadable`, per row,
+        a JSON object of the values with a wrong type. `progress` is called with the rows of each page.
         `expected_rows` is last time's count, if known. It saves time and never changes the result.
 
         Raises `AccessRefusedError` if a required field is not granted or in no row.
         """
-        return ListingReader(self, wanted, school_year_id, only_rows).read(expected_rows, progress)
+        listing = Listing(self, wanted, school_year_id, only_rows)
+        return read_listing(listing, expected_rows or 0, progress)
 
     def has_rows(self, wanted: QmlativObject, *, school_year_id: int | None = None) -> bool:
         """Whether an object has any row, by one call for one row with the fields that `read` requests."""
-        return ListingReader(self, wanted, school_year_id).has_rows()
+        listing, page = Listing(self, wanted, school_year_id), PageRef(1, size=1)
+        where = listing.where(page.number)
+        answer = self.workers.submit(lambda: listing.ask(where, page, listing.fields)).result()
+        return bool(listing.decode(answer.body, where).table.num_rows)
 
-    def grants(self, entities: Iterable[int]) -> dict[int, bool]:
+    def grants(self, entities: Collection[int]) -> dict[int, bool]:
         """Entity → whether the Integration Access may read as it. Qmlativ has no list of them."""
-        wanted = set(entities)
-        answers = {
+        asked = {
             entity: self._call(f"entity {entity}", f"/Custom/{entity}/{ENTITY.path}")
-            for entity in sorted(wanted - {self.entity_id})
+            for entity in sorted({*entities} - {self.entity_id})
         }
-        return {entity: entity not in answers or _is_allowed(answers[entity]) for entity in wanted}
+        granted = dict.fromkeys(entities, True)
+        for entity, answer in asked.items():
+            try:
+                answer.result()
+            except (AccessRefusedError, RequestRefusedError):
+                granted[entity] = False
+        return granted
 
     def _ask_once(self, where: str, path: str) -> Any:
         """The JSON document at a path, from the first answer."""
@@ -164,11 +190,11 @@ class QmlativClient:
             signed = {"Authorization": f"Bearer {token.value}"}
             return self._transport.exchange(where, method, self.connection.base_url + path, signed, **content)
 
-        token = self._credentials.token()
+        token = self._current_token()
         answer = send()
         # A fresh token may be one that the token server gave out before, and run out at once.
         if answer.says_expired or (token.accepted and answer.status == 401):
-            token = self._credentials.token(refused=token)
+            token = self._current_token(refused=token)
             answer = send()
         if answer.status not in (401, 403):
             token.accepted = True
@@ -176,13 +202,44 @@ class QmlativClient:
             raise _refusal(answer, where, self.connection.entity_id)
         return answer
 
+    def _current_token(self, refused: Token | None = None) -> Token:
+        """The token of all threads, other than the `refused` one, which another thread may have replaced."""
+        with self._token_lock:
+            if self._token is None or self._token is refused:
+                self._token = self._fetch_token()
+            return self._token
 
-def _is_allowed(coming: Future[Answer]) -> bool:
-    try:
-        coming.result()
-    except (AccessRefusedError, RequestRefusedError):
-        return False
-    return True
+    def _fetch_token(self) -> Token:
+        answer = self._ask_for_token(self.client_auth)
+        if answer.status in _BAD_CREDENTIALS and self.client_auth == "form":
+            with suppress(MalformedAnswerError, RequestRefusedError, SourceUnavailableError):
+                basic = self._ask_for_token("basic")
+                if basic.status == 200:  # used from now on
+                    answer, self.client_auth = basic, "basic"
+        if answer.status in _BAD_CREDENTIALS:
+            detail = f"Qmlativ does not accept the credentials (HTTP {answer.status})"
+            raise InvalidCredentialsError(detail, _OAUTH)
+        detail = f"HTTP {answer.status} where a token was expected"
+        if answer.status == 200:
+            with suppress(ValueError, KeyError, TypeError, RecursionError):
+                value = json.loads(answer.body)["access_token"]
+                if isinstance(value, str) and re.fullmatch(r"[\x21-\x7e]+", value):
+                    return Token(value)
+            detail = "the answer holds no usable access_token"
+        raise MalformedAnswerError(detail, _OAUTH, kind=Kind.ADDRESS, next_step=CHECK_TOKEN_URL)
+
+    def _ask_for_token(self, client_auth: Literal["form", "basic"]) -> Answer:
+        """OAuth 2.0 client credentials."""
+        headers = {"Suppress-Development-Permissions": "true"}
+        form = {"grant_type": "client_credentials"}
+        key, secret = self.connection.client_key, self.connection.client_secret.get_secret_value()
+        if client_auth == "basic":  # RFC 6749, section 2.3.1: form-encode each part before joining them
+            pair = f"{quote_plus(key)}:{quote_plus(secret)}"
+            headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        else:
+            form |= {"client_id": key, "client_secret": secret}
+        url = self.connection.token_url or f"{self.connection.base_url}/oauth/token"
+        return self._transport.exchange(_OAUTH, "POST", url, headers, data=form)
 
 
 def _refusal(answer: Answer, where: str, entity_id: int | None) -> QmlativError:
@@ -206,19 +263,14 @@ def _identity_in(metadata: Any, entity_id: int | None) -> Identity:
     """The district in GetSystemMetadata's answer. If there are several, the one of the entity to read as."""
     try:
         system = metadata["System"]
-        districts = [_district_in(each) for each in system["Districts"]]
+        districts = [
+            Identity(each["DistrictID"], each["EntityID"], str(each["Code"]), str(each.get("Name") or ""))
+            for each in system["Districts"]
+        ]
         wanted = (entity_id, system.get("EntityID"), districts[0].entity_id)
-        return next(each for entity in wanted for each in districts if each.entity_id == entity)
+        found = next(each for entity in wanted for each in districts if each.entity_id == entity)
+        if type(found.district_id) is int and type(found.entity_id) is int:
+            return found
     except (KeyError, TypeError, IndexError, AttributeError):
-        raise MalformedAnswerError("the answer names no district", _METADATA, kind=Kind.IDENTITY) from None
-
-
-def _district_in(district: dict[str, Any]) -> Identity:
-    if not all(type(district[name]) is int for name in ("DistrictID", "EntityID")):
-        raise TypeError
-    return Identity(
-        district_id=district["DistrictID"],
-        entity_id=district["EntityID"],
-        code=str(district["Code"]),
-        name=str(district.get("Name") or ""),
-    )
+        pass
+    raise MalformedAnswerError("the answer names no district", _METADATA, kind=Kind.IDENTITY)

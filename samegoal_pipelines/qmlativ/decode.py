@@ -67,8 +67,11 @@ class PageDecoder:
             for name, column in zip(names, columns, strict=True)
             if rows and column.null_count == rows and f'"{name}"'.encode() not in body
         )
-        table = pa.table([*columns, _unreadable(rows, wrong)], [*names, UNREADABLE.name])
-        return Page(table, following, absent)
+        unreadable: list[str | None] = [None] * rows
+        for row, values in wrong.items():
+            unreadable[row] = json.dumps({name: _shown(value) for name, value in values.items()})
+        columns.append(pa.array(unreadable, pa.string()))
+        return Page(pa.table(columns, [*names, UNREADABLE.name]), following, absent)
 
     def _quick(self, body: bytes) -> tuple[list[pa.Array], Any] | None:
         """Columns, with dates as text, and `Paging.Next`, by Arrow. None if the page needs the strict way."""
@@ -214,13 +217,6 @@ def _day(text: str) -> dt.date | None:
         return dt.datetime.fromisoformat(text).date() if _DATE.fullmatch(text) else None
     except ValueError:
         return None
-
-
-def _unreadable(rows: int, wrong: _Wrong) -> pa.Array:
-    texts: list[str | None] = [None] * rows
-    for row, values in wrong.items():
-        texts[row] = json.dumps({name: _shown(value) for name, value in values.items()})
-    return pa.array(texts, pa.string())
 
 
 def _shown(value: Any) -> Any:

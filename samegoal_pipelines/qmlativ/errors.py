@@ -8,6 +8,9 @@ from samegoal_pipelines.errors import Kind, PipelineError
 GRANT = "grant it in the Integration Access in Qmlativ"
 GRANT_ENTITY = "add it to the Custom API Entities of the Integration Access"
 CHECK_ADDRESS = "check the API Base URL; to correct it: samegoal-pipelines districts set ID --base-url …"
+ASK_FOR_ACCESS = (
+    "ask the district, or Skyward if it hosts Qmlativ, to let this machine's address through the firewall"
+)
 ASK_SKYWARD = "run again, and ask Skyward's support if it happens again"
 CHECK_TOKEN_URL = f"{CHECK_ADDRESS}, or --token-url … where tokens come from elsewhere"
 
@@ -62,20 +65,6 @@ class MalformedAnswerError(QmlativError):
 
     kind = Kind.ANSWER
     next_step = ASK_SKYWARD
-
-
-class BlockedByFirewallError(RequestRefusedError):
-    """A web page with status 403: a firewall in front of Qmlativ refuses the request."""
-
-    kind = Kind.FIREWALL
-    next_step = (
-        "ask the district, or Skyward if it hosts Qmlativ, to let this machine's address through the firewall"
-    )
-
-    def __init__(self, where: str) -> None:
-        super().__init__(
-            "a firewall in front of Qmlativ refuses the request (HTTP 403 with a web page)", where
-        )
 
 
 class SourceUnavailableError(QmlativError):

@@ -1,15 +1,20 @@
-"""Read all of one object for one school year: walk and merge the pages, and read again if they do not fit."""
+"""Read all of one listing: merge its pages, and read again if they do not fit.
 
-from __future__ import annotations
+Rows can be inserted, deleted and changed while a client pages. Every read is ordered by the primary key, so
+the keys must rise over all pages. If a row of an earlier page is deleted, all later rows move up by one, and
+the first row of the next page slips onto a page that was already read. The pages do not show this. But the
+lost row's key is between the last key of one page and the first key of the next, so a search for keys in
+these gaps finds it. That is one small request per object, or none if the keys have no gaps.
+"""
 
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlencode
+from itertools import pairwise
+from typing import Any, NamedTuple
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from samegoal_pipelines.errors import REPORT, Kind
@@ -21,33 +26,21 @@ from samegoal_pipelines.qmlativ.errors import (
     RequestRefusedError,
     SourceUnavailableError,
 )
-from samegoal_pipelines.qmlativ.merging import (
-    InconsistentPagesError,
-    MergedPages,
-    gaps_between,
-    merge_pages,
-    questions,
-    same_rows,
-)
 from samegoal_pipelines.qmlativ.paging import Listing, PageRef, PageWalk
-from samegoal_pipelines.tables.declaration import UNREADABLE, Column, QmlativObject
+from samegoal_pipelines.tables.declaration import UNREADABLE, YEAR_ASKED
 
-if TYPE_CHECKING:
-    from samegoal_pipelines.qmlativ.client import QmlativClient
-
-_FIRST = (
-    *("SchoolYear", "Entity"),  # others wait for these
-    *("NameAddress", "NamePhone", "StudentGuardian", "NameEmail", "Name", "Student"),
-    *("EntryWithdrawal", "Address"),
-)
-"""Then the objects with the most rows: a long listing that starts late ends last. The rest are short."""
 ATTEMPTS = 3  # to read an object until its pages fit
 ROWS_THAT_TELL = 20  # fewer rows may be wrong by chance
+_NARROW = 100  # keys; a wider gap is searched by its ends
+_LONGEST_LIST = 1000
 SEARCH_FAILED = (RequestRefusedError, AccessRefusedError, MalformedAnswerError, SourceUnavailableError)
 """What a server may answer to a search that it does not support."""
 Progress = Callable[[int], None]
 """Called with the rows of each page."""
-SearchCondition = dict[str, Any]
+
+
+class InconsistentPagesError(Exception):  # `read_listing` catches it and reads again
+    """The pages of one read are not one set of rows, because something changed between two of them."""
 
 
 class Reading(NamedTuple):
@@ -65,191 +58,173 @@ def count_rows(table: pa.Table) -> dict[str, int]:
     return {"Rows": table.num_rows, "Unreadable": table.num_rows - table[UNREADABLE.name].null_count}
 
 
-class ListingReader:
-    """Reads one listing on the client's connections."""
+def read_listing(listing: Listing, expected_rows: int, progress: Progress | None) -> Reading:
+    """Read all rows. Raises `QmlativError` if the pages did not fit on any attempt.
 
-    def __init__(
-        self,
-        client: QmlativClient,
-        wanted: QmlativObject,
-        year: int | None,
-        only_rows: SearchCondition | None = None,
-    ) -> None:
-        self._client, self._connection = client, client.connection
-        self._wanted, self._year, self._only_rows = wanted, year, only_rows
-        self._fields = client.granted(wanted)
-        label = wanted.listing(year, in_part=only_rows is not None)
-        self._listing = Listing(f"/Custom/{client.entity_id}/{wanted.path}", label)
-        self._priority = 1 + (*_FIRST, wanted.name).index(wanted.name)
-        self._decoder = PageDecoder(self._fields)
-        self._query = _query(self._fields, year)
-        self._search = _search(wanted, only_rows)
-        self._lock = threading.Lock()  # several threads load pages
-        self._pages = self._retries = self._bytes = self._short = 0
-        self._absent: frozenset[str] = frozenset()
-        self._can_ask_for_keys = True
-
-    def read(self, expected_rows: int | None = None, progress: Progress | None = None) -> Reading:
-        """Read all rows. Raises `QmlativError` if the pages did not fit on any attempt.
-
-        If a read cannot show whether rows were lost between its pages, because the server does not sort or
-        search by key, the next read must return the same rows.
-        """
-        started = time.monotonic()
-        last: pa.Table | None = None
-        for reread in range(ATTEMPTS):
-            try:
-                merged, gaps_checked = self._once(expected_rows or 0, progress)
-            except InconsistentPagesError:
-                last = None
-                continue
-            if gaps_checked or (last is not None and same_rows(merged.table, last)):
-                seconds = round(time.monotonic() - started, 3)
-                return self._reading(merged, Rereads=reread, GapsChecked=gaps_checked, Seconds=seconds)
-            last = merged.table
-        raise QmlativError("data changed while it was read", self._listing.label, transient=True)
-
-    def has_rows(self) -> bool:
-        """Whether the listing has any row, by a request for one."""
-        page: Page = self._load(PageRef(1, size=1), lambda _: None).result()
-        return bool(page.table.num_rows)
-
-    def _once(self, expected_rows: int, progress: Progress | None) -> tuple[MergedPages, bool]:
-        """The rows of one walk, and whether it is certain that no row was lost between two pages."""
-        self._bytes = 0
-        walk = PageWalk(self._listing, self._load, self._connection, expected_rows)
-        tables: list[pa.Table] = []
-        absent: list[frozenset[str]] = []
-        seen: dict[tuple[int | None, int | None], int] = {}  # first and last key → the page
-        for number, page in enumerate(walk, start=1):
-            keys = page.table[self._wanted.key]
-            ends = (keys[0].as_py(), keys[-1].as_py()) if len(keys) else (None, None)
-            if ends[0] != ends[1] and (earlier := seen.setdefault(ends, number)) != number:
-                raise MalformedAnswerError(
-                    f"brings the rows of page {earlier} again: Paging.Next runs in a circle",
-                    self._listing.where(number),
-                )
-            self._pages += 1
-            tables.append(page.table)
-            if page.table.num_rows:
-                absent.append(page.absent)
-            if progress:
-                progress(page.table.num_rows)
-        self._short = walk.short
-        self._absent = frozenset.intersection(*absent) if absent else frozenset()
-        for asked in self._fields:
-            if asked.name in self._absent and not asked.optional:
-                raise AccessRefusedError(
-                    f"the field {asked.name} is missing from every row", self._listing.label
-                )
-        merged = merge_pages(tables, self._wanted.key, keep_repeats=self._wanted.keep_repeats)
-        return merged, self._gaps_checked(tables, merged.in_order)
-
-    def _gaps_checked(self, tables: Sequence[pa.Table], in_order: bool) -> bool:
-        """Whether it is certain that no row was lost. Raises `InconsistentPagesError` if one was.
-
-        It is certain for a single page, and if Qmlativ can search for the keys between the pages.
-        """
-        if len(tables) == 1:
-            return True
-        if not (in_order and self._can_ask_for_keys):
-            return False
-        gaps = gaps_between(tables, self._wanted.key)
-        asked = [
-            self._client.workers.submit(partial(self._keys_found, each))
-            for each in questions(gaps, self._wanted.key)
-        ]
+    If a read cannot show whether rows were lost between its pages, because the server does not sort or
+    search by key, the next read must return the same rows.
+    """
+    started = time.monotonic()
+    last: pa.Table | None = None
+    pages_read = retries = 0
+    for reread in range(ATTEMPTS):
+        walk = PageWalk(listing, expected_rows)
+        pages = _read_pages(listing, walk, progress)
+        tables = [page.table for page in pages]
+        pages_read, retries = pages_read + len(pages), retries + walk.retries
         try:
-            found = [key for each in asked for key in each.result()]
-        except SEARCH_FAILED:  # the pages arrived, so this search is the problem
-            self._can_ask_for_keys = False
-            return False
-        if any(key in gap for key in found for gap in gaps):
-            raise InconsistentPagesError
-        return not found  # a server that ignores conditions returns other keys
+            table, repeats, in_order = merge_pages(
+                tables, listing.wanted.key, keep_repeats=listing.wanted.keep_repeats
+            )
+            certain = len(pages) == 1 or (in_order and _no_key_in_gaps(listing, tables))
+        except InconsistentPagesError:
+            last = None
+            continue
+        if certain or (last is not None and same_rows(table, last)):
+            account = {
+                "Repeats": repeats,
+                "Pages": pages_read,
+                "ShortPages": walk.short,
+                "Retries": retries,
+                "Rereads": reread,
+                "GapsChecked": certain,
+                "Seconds": round(time.monotonic() - started, 3),
+            }
+            return _reading(listing, table, _fields_in_no_row(pages), account)
+        last = table
+    raise QmlativError("data changed while it was read", listing.label, transient=True)
 
-    def _keys_found(self, conditions: Sequence[dict[str, Any]]) -> list[int | None]:
-        """The keys of this listing's rows that meet the conditions. Runs on a connection."""
-        where = f"{self._listing.label}, check between pages"
-        key = self._wanted.fields[0]
-        answer = self._client.ask(
-            where,
-            "POST",
-            f"{self._listing.path}/1/{self._connection.page_size}?{_query([key], self._year)}",
-            json=_search(self._wanted, self._only_rows, conditions),
-        )
+
+def _read_pages(listing: Listing, walk: PageWalk, progress: Progress | None) -> list[Page]:
+    """The pages of one walk. Raises `QmlativError` if pages repeat or a required field is in no row."""
+    pages: list[Page] = []
+    seen: dict[tuple[int | None, int | None], int] = {}  # first and last key → the page
+    for number, page in enumerate(walk, start=1):
+        keys = page.table[listing.wanted.key]
+        ends = (keys[0].as_py(), keys[-1].as_py()) if len(keys) else (None, None)
+        if ends[0] != ends[1] and (earlier := seen.setdefault(ends, number)) != number:
+            raise MalformedAnswerError(
+                f"brings the rows of page {earlier} again: Paging.Next runs in a circle",
+                listing.where(number),
+            )
+        pages.append(page)
+        if progress:
+            progress(page.table.num_rows)
+    absent = _fields_in_no_row(pages)
+    for asked in listing.fields:
+        if asked.name in absent and not asked.optional:
+            raise AccessRefusedError(f"the field {asked.name} is missing from every row", listing.label)
+    return pages
+
+
+def _fields_in_no_row(pages: Sequence[Page]) -> frozenset[str]:
+    absent = [page.absent for page in pages if page.table.num_rows]
+    return frozenset.intersection(*absent) if absent else frozenset()
+
+
+def _no_key_in_gaps(listing: Listing, tables: Sequence[pa.Table]) -> bool:
+    """Whether Qmlativ finds no row between these pages. False if it cannot search for their keys.
+
+    Raises `InconsistentPagesError` if a row was lost.
+    """
+    if not listing.finds_keys:
+        return False
+    key, where = listing.wanted.fields[0], f"{listing.label}, check between pages"
+    first_page = PageRef(1, listing.client.connection.page_size)
+
+    def keys_found(conditions: Sequence[dict[str, Any]]) -> list[int | None]:
+        answer = listing.ask(where, first_page, [key], conditions)
         return list(PageDecoder([key]).decode(answer.body, where).table[key.name].to_pylist())
 
-    def _load(self, ref: PageRef, glance: Callable[[bytes], None]) -> Future[Page]:
-        return self._client.workers.submit(
-            partial(self._body, ref, glance),
-            partial(self._decoder.decode, where=self._listing.where(ref.number)),
-            priority=self._priority,
-        )
-
-    def _body(self, ref: PageRef, glance: Callable[[bytes], None]) -> bytes:
-        """Load one page. Runs on a connection."""
-        where = self._listing.where(ref.number)
-        path = f"{self._listing.path}/{ref.number}/{ref.size}?{self._query}"
-        answer = self._client.ask(where, "POST", path, json=self._search)
-        with self._lock:
-            self._retries += answer.retries
-            self._bytes += len(answer.body)
-            if self._bytes > self._connection.max_bytes:
-                raise MalformedAnswerError(
-                    f"the pages so far are larger than {self._connection.max_bytes // 2**20:,} MB, more than "
-                    "any district has: nothing of this object was kept",
-                    where,
-                )
-        glance(answer.body)
-        return answer.body
-
-    def _reading(self, merged: MergedPages, **facts: Any) -> Reading:
-        """The table with all declared columns, and its account."""
-        rows = merged.table.num_rows
-        columns = {
-            each.name: merged.table[each.name] if each in self._fields else pa.nulls(rows, each.arrow_type)
-            for each in self._wanted.fields
-        }
-        asked = [each.name for each in self._fields]
-        account: dict[str, Any] = {
-            "Path": self._listing.path,
-            "Fields": asked,
-            "Missing": sorted({*columns} - {*asked} | self._absent),
-            "SchoolYearIDs": [] if self._year is None else [self._year],
-            "YearsNotRead": [],
-            "Arrived": {self._listing.label: rows},
-            **count_rows(merged.table),
-            "Repeats": merged.repeats,
-            "Pages": self._pages,
-            "ShortPages": self._short,
-            "Retries": self._retries,
-            **facts,
-        }
-        if account["Unreadable"] == rows >= ROWS_THAT_TELL:  # the field has changed, not some rows
-            detail = "a field has a wrong type in every row"
-            raise QmlativError(detail, self._listing.label, kind=Kind.DEFECT, next_step=REPORT)
-        return Reading(pa.table({**columns, UNREADABLE.name: merged.table[UNREADABLE.name]}), account)
+    gaps = gaps_between(tables, key.name)
+    submit = listing.client.workers.submit
+    asked = [submit(partial(keys_found, each)) for each in questions(gaps, key.name)]
+    try:
+        found = [key for each in asked for key in each.result()]
+    except SEARCH_FAILED:  # the pages arrived, so this search is the problem
+        listing.finds_keys = False
+        return False
+    if any(key in gap for key in found for gap in gaps):
+        raise InconsistentPagesError
+    return not found  # a server that ignores conditions returns other keys
 
 
-def _query(asked: Sequence[Column], school_year_id: int | None) -> str:
-    year = {} if school_year_id is None else {"SchoolYearID": school_year_id}
-    return urlencode({**year, **{f"searchFields[{number}]": each.name for number, each in enumerate(asked)}})
+def _reading(listing: Listing, table: pa.Table, absent: frozenset[str], facts: dict[str, Any]) -> Reading:
+    """The table with the columns of `QmlativObject.table`, and its account."""
+    rows, asked = table.num_rows, [each.name for each in listing.fields]
+    columns = {
+        each.name: table[each.name] if each.name in asked else pa.nulls(rows, each.arrow_type)
+        for each in listing.wanted.fields
+    }
+    account: dict[str, Any] = {
+        "Path": listing.path,
+        "Fields": asked,
+        "Missing": sorted({*columns} - {*asked} | absent),
+        "SchoolYearIDs": [] if listing.year is None else [listing.year],
+        "YearsNotRead": [],
+        "Arrived": {listing.label: rows},
+        **count_rows(table),
+        **facts,
+    }
+    if account["Unreadable"] == rows >= ROWS_THAT_TELL:  # the field has changed, not some rows
+        detail = "a field has a wrong type in every row"
+        raise QmlativError(detail, listing.label, kind=Kind.DEFECT, next_step=REPORT)
+    if listing.wanted.year_column == YEAR_ASKED.name:
+        columns[YEAR_ASKED.name] = pa.repeat(pa.scalar(listing.year, YEAR_ASKED.arrow_type), rows)
+    return Reading(pa.table({**columns, UNREADABLE.name: table[UNREADABLE.name]}), account)
 
 
-def _search(
-    wanted: QmlativObject, only_rows: SearchCondition | None, on_key: Sequence[dict[str, Any]] = ()
-) -> dict[str, Any]:
-    """The search: order by primary key, and conditions on the rows."""
-    conditions: list[dict[str, Any]] = []
-    if wanted.only:
-        flag = {"FieldName": wanted.only, "ConditionType": "Equal", "Value": "true"}
-        conditions.append({"StringSearchCondition": flag})
-    if only_rows:
-        conditions.append(only_rows)
-    conditions += [{"LongSearchCondition": condition} for condition in on_key]
-    search: dict[str, Any] = {"SearchSort": [{"FieldName": wanted.key, "Descending": False}]}
-    if conditions:
-        group = {"ConditionGroupType": "And", "Conditions": conditions}
-        search["SearchCondition"] = {"SearchConditionGroup": group}
-    return search
+def merge_pages(pages: Sequence[pa.Table], key: str, *, keep_repeats: bool) -> tuple[pa.Table, int, bool]:
+    """The rows of one read, the number of exact repeats, and whether keys only rise.
+
+    Exact repeats are dropped unless `keep_repeats`. Raises `InconsistentPagesError` if a key came with
+    different contents (not with `keep_repeats`). Rows with a null or unreadable key stay as they are.
+    """
+    table = pa.concat_tables(pages)
+    keys = np.asarray(table[key].drop_null())
+    steps = np.diff(keys)
+    if (steps > 0).all():
+        return table, 0, True
+    repeats = len(keys) - len(np.unique(keys))
+    if repeats and not keep_repeats:
+        rows, table = table.num_rows, without_repeats(table, key)
+        if rows - table.num_rows < repeats:
+            raise InconsistentPagesError
+        steps = np.diff(np.asarray(table[key].drop_null()))
+    return table, repeats, bool((steps >= 0).all())
+
+
+def same_rows(one: pa.Table, other: pa.Table) -> bool:
+    """Whether two reads of an object returned the same rows, in any order."""
+    order = [(name, "ascending") for name in one.column_names]
+    return bool(one.equals(other) or one.sort_by(order).equals(other.sort_by(order)))
+
+
+def without_repeats(table: pa.Table, key: str) -> pa.Table:
+    """The rows without exact repeats. Rows with a null key all stay."""
+    repeated = table.to_pandas(types_mapper=pd.ArrowDtype).duplicated().to_numpy()
+    return table.filter(pa.array(~repeated | np.asarray(table[key].is_null())))
+
+
+def gaps_between(pages: Sequence[pa.Table], key: str) -> list[range]:
+    """The keys between the pages of an ordered read. Rows without a readable key do not count."""
+    readable = [keys for page in pages if len(keys := page[key].drop_null())]
+    gaps = [range(before[-1].as_py() + 1, after[0].as_py()) for before, after in pairwise(readable)]
+    return [gap for gap in gaps if gap]
+
+
+def questions(gaps: Sequence[range], key: str) -> list[list[dict[str, Any]]]:
+    """The search conditions of each request: narrow gaps as lists of keys, each wide gap by its ends."""
+    wide = [gap for gap in gaps if gap.stop - gap.start > _NARROW]
+    keys = [value for gap in gaps if gap not in wide for value in gap]
+    lists = [keys[start : start + _LONGEST_LIST] for start in range(0, len(keys), _LONGEST_LIST)]
+    return [
+        *([{"FieldName": key, "ConditionType": "List", "List": some}] for some in lists),
+        *(
+            [
+                {"FieldName": key, "ConditionType": "GreaterEqual", "Value": gap.start},
+                {"FieldName": key, "ConditionType": "Less", "Value": gap.stop},
+            ]
+            for gap in wide
+        ),
+    ]

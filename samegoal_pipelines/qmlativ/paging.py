@@ -1,4 +1,4 @@
-"""The rules of `Paging.Next`, and a walk over all pages that loads ahead.
+"""One listing as it is requested, the rules of `Paging.Next`, and a walk over all pages that loads ahead.
 
 Only the page number and size are taken from `Next`. The requested path is built here, so an answer cannot
 redirect a request elsewhere.
@@ -6,32 +6,35 @@ redirect a request elsewhere.
     {"Objects": [...], "Paging": {"Next": "/Custom/1/Enrollment/EntryWithdrawal/2/10000"}}
 """
 
+from __future__ import annotations
+
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
 
-from samegoal_pipelines.qmlativ.connection import Connection
-from samegoal_pipelines.qmlativ.decode import Page
+from samegoal_pipelines.qmlativ.decode import Page, PageDecoder
 from samegoal_pipelines.qmlativ.errors import MalformedAnswerError
+from samegoal_pipelines.qmlativ.transport import Answer
+from samegoal_pipelines.tables.declaration import Column, QmlativObject
 
+if TYPE_CHECKING:
+    from samegoal_pipelines.qmlativ.client import QmlativClient
+
+_FIRST = (
+    *("SchoolYear", "Entity"),  # others wait for these
+    *("NameAddress", "NamePhone", "StudentGuardian", "NameEmail", "Name", "Student"),
+    *("EntryWithdrawal", "Address"),
+)
+"""Then the objects with the most rows: a long listing that starts late ends last. The rest are short."""
 _NEXT = re.compile(r"/?(Custom/\d{1,9}/\w+/\w+)/(\d{1,9})/(\d{1,9})", re.ASCII)
 _PAGING_LAST = re.compile(rb'\]\s*,\s*"Paging"\s*:\s*\{\s*"Next"\s*:\s*("[^"\\]*"|null)\s*\}\s*\}\s*\Z')
 _PEEK = 1024
-
-
-class Listing(NamedTuple):
-    """A listing: its path relative to the base URL, without page and size, and its name in errors."""
-
-    path: str
-    label: str
-
-    def where(self, number: int) -> str:
-        """The page's name in errors."""
-        return f"{self.label}, page {number}"
+SearchCondition = dict[str, Any]
 
 
 class PageRef(NamedTuple):
@@ -39,6 +42,56 @@ class PageRef(NamedTuple):
 
     number: int
     size: int
+
+
+class Listing:
+    """One object for one school year, or the rows of it that meet a condition.
+
+    Attributes:
+        fields: the granted fields.
+        path: the path relative to the base URL, without page and size.
+        label: the name in errors.
+        finds_keys: whether the server can search for keys, as far as known.
+    """
+
+    def __init__(
+        self,
+        client: QmlativClient,
+        wanted: QmlativObject,
+        year: int | None,
+        only_rows: SearchCondition | None = None,
+    ) -> None:
+        self.client, self.wanted, self.year, self._only_rows = client, wanted, year, only_rows
+        self.fields = client.granted(wanted)
+        self.path = f"/Custom/{client.entity_id}/{wanted.path}"
+        self.label = wanted.listing(year, in_part=only_rows is not None)
+        self.decode = PageDecoder(self.fields).decode
+        self.priority = 1 + (*_FIRST, wanted.name).index(wanted.name)
+        self.finds_keys = True
+
+    def where(self, number: int) -> str:
+        """The page's name in errors."""
+        return f"{self.label}, page {number}"
+
+    def ask(
+        self, where: str, page: PageRef, fields: Sequence[Column], on_key: Sequence[dict[str, Any]] = ()
+    ) -> Answer:
+        """Request a page of these fields, ordered by primary key, with the conditions on the rows."""
+        query: dict[str, Any] = {} if self.year is None else {"SchoolYearID": self.year}
+        query |= {f"searchFields[{number}]": each.name for number, each in enumerate(fields)}
+        conditions: list[dict[str, Any]] = []
+        if self.wanted.only:
+            flag = {"FieldName": self.wanted.only, "ConditionType": "Equal", "Value": "true"}
+            conditions.append({"StringSearchCondition": flag})
+        if self._only_rows:
+            conditions.append(self._only_rows)
+        conditions += [{"LongSearchCondition": condition} for condition in on_key]
+        search: dict[str, Any] = {"SearchSort": [{"FieldName": self.wanted.key, "Descending": False}]}
+        if conditions:
+            group = {"ConditionGroupType": "And", "Conditions": conditions}
+            search["SearchCondition"] = {"SearchConditionGroup": group}
+        path = f"{self.path}/{page.number}/{page.size}?{urlencode(query)}"
+        return self.client.ask(where, "POST", path, json=search)
 
 
 def following(value: Any, here: PageRef, rows_so_far: int, listing: Listing) -> PageRef | None:
@@ -82,28 +135,22 @@ def peek(body: bytes) -> str | None:
 class PageWalk:
     """All pages of a listing, in order, loaded ahead.
 
-    `load` starts a request, and its future is the decoded page. `load` calls the function it is given as soon
-    as the body has arrived, so that the next page loads while this one is decoded. `expected_rows`, if known
-    from last time, says which pages to load at once. Following Next still decides which pages belong to the
-    read, so a wrong expectation costs requests but never rows. `short` counts short pages before the last.
+    The next page loads as soon as a body has arrived, while it is decoded. `expected_rows`, if known from
+    last time, says which pages to load at once. Following Next still decides which pages belong to the read,
+    so a wrong expectation costs requests but never rows. `short` counts short pages before the last, and
+    `retries` the repeated requests.
     """
 
-    def __init__(
-        self,
-        listing: Listing,
-        load: Callable[[PageRef, Callable[[bytes], None]], Future[Page]],
-        connection: Connection,
-        expected_rows: int,
-    ) -> None:
-        self._listing, self._load = listing, load
+    def __init__(self, listing: Listing, expected_rows: int) -> None:
+        self._listing, connection = listing, listing.client.connection
         self._size, self._max_pages = connection.page_size, connection.max_pages
         self._known = min(-(-expected_rows // self._size), self._max_pages)
-        self._ahead = connection.connections
+        self._ahead, self._room = connection.connections, connection.max_bytes
         self._reached = 1
         self._loading: dict[PageRef, Future[Page]] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # several threads load pages
         self._over = False
-        self.short = 0
+        self.short = self.retries = 0
 
     def __iter__(self) -> Iterator[Page]:
         here: PageRef | None = PageRef(1, self._size)
@@ -135,18 +182,35 @@ class PageWalk:
                 for future in self._loading.values():
                     future.cancel()
 
-    def _start(self, ref: PageRef) -> None:
+    def _start(self, page: PageRef) -> None:
         """Load a page, unless it is loading already or the walk is over."""
         with self._lock:
-            if not self._over and ref not in self._loading:
-                self._loading[ref] = self._load(ref, partial(self._glance, ref))
+            if not self._over and page not in self._loading:
+                self._loading[page] = self._listing.client.workers.submit(
+                    partial(self._body, page),
+                    partial(self._listing.decode, where=self._listing.where(page.number)),
+                    priority=self._listing.priority,
+                )
 
-    def _glance(self, here: PageRef, body: bytes) -> None:
-        """Start loading the page after `here` if its body already shows that there is one."""
+    def _body(self, here: PageRef) -> bytes:
+        """Load a page, and start the one after it if its body already shows it. Runs on a connection."""
+        where = self._listing.where(here.number)
+        answer = self._listing.ask(where, here, self._listing.fields)
+        with self._lock:
+            self.retries += answer.retries
+            self._room -= len(answer.body)
+            if self._room < 0:
+                most = self._listing.client.connection.max_bytes // 2**20
+                raise MalformedAnswerError(
+                    f"the pages so far are larger than {most:,} MB, more than any district has: nothing of "
+                    "this object was kept",
+                    where,
+                )
         try:
-            there = following(peek(body), here, -1, self._listing)
+            there = following(peek(answer.body), here, -1, self._listing)
         except MalformedAnswerError:
-            return  # raised again once the page is decoded
+            return answer.body  # raised again once the page is decoded
         last = min(self._max_pages, self._reached + self._ahead)
         if there and there.size == here.size and there.number <= last:
             self._start(there)
+        return answer.body

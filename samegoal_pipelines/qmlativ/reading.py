@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from datetime import date
 from functools import partial
 from itertools import chain, product
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -24,8 +24,8 @@ from samegoal_pipelines.qmlativ.errors import (
     RateLimitedError,
     ReadCancelledError,
 )
-from samegoal_pipelines.qmlativ.listing import SEARCH_FAILED, Reading, SearchCondition, count_rows
-from samegoal_pipelines.qmlativ.merging import without_repeats
+from samegoal_pipelines.qmlativ.listing import SEARCH_FAILED, Reading, count_rows, without_repeats
+from samegoal_pipelines.qmlativ.paging import SearchCondition
 from samegoal_pipelines.tables.catalog import NEEDED
 from samegoal_pipelines.tables.declaration import YEAR_ASKED, QmlativObject
 from samegoal_pipelines.tables.enrollments import (
@@ -35,7 +35,6 @@ from samegoal_pipelines.tables.enrollments import (
     SCHOOL_YEAR,
     WITHDRAWAL_CODE,
 )
-from samegoal_pipelines.tables.people import STUDENT
 from samegoal_pipelines.tables.reads import READS
 from samegoal_pipelines.transforms.columns import frame_from
 from samegoal_pipelines.transforms.entities import ALL, chosen_entities, entity_access
@@ -69,9 +68,7 @@ def read_district(
         progress: called with object and rows of each page, from several threads at once.
 
     Returns:
-        Frames of Arrow dtypes with the declared fields in order and `Unreadable` last. Student also has
-        `SchoolYearIDAsked`, because its computed fields are for the requested year. Each asset also has the
-        table of reads.
+        Frames of Arrow dtypes with the columns of `QmlativObject.table`, and each asset's table of reads.
 
     Raises:
         AccessRefusedError: a chosen entity is not granted; no student was read.
@@ -85,11 +82,11 @@ def read_district(
     frames: Frames = {}
     for asset, wanted in needed.items():
         tables = without_strangers({each.name: readings[each].table for each in wanted})
+        frames[asset] = {name: table.to_pandas(types_mapper=pd.ArrowDtype) for name, table in tables.items()}
         reads = (
             {"Object": each.name, **readings[each].account, **count_rows(tables[each.name])}
             for each in wanted
         )
-        frames[asset] = {name: table.to_pandas(types_mapper=pd.ArrowDtype) for name, table in tables.items()}
         frames[asset][READS.name] = frame_from(map(_lists_as_json, reads), READS.arrow_types)
     if raw := frames.get("raw_enrollments"):
         named = pd.concat([raw["Entity"]["EntityID"], raw["EntryWithdrawal"]["EntityID"]]).dropna()
@@ -173,6 +170,7 @@ def _read_all(
         )
 
     yearly = [each for each in objects if each.year_bound]
+    older: list[int] = []  # school years that are searched
     with ThreadPoolExecutor(3 * len(objects), thread_name_prefix="reading") as threads:  # they only wait
         try:
             reading: dict[tuple[QmlativObject, int | None], Future[Reading]] = {
@@ -184,42 +182,37 @@ def _read_all(
             for each in objects:
                 if not each.year_bound and (each, None) not in reading:
                     reading[each, None] = threads.submit(read, each)
-            older = threads.submit(OlderYears, {})
+            searched = threads.submit(dict[tuple[QmlativObject, int], Reading])
             if yearly:
                 years, past_years = school_years(reading[SCHOOL_YEAR, None].result().table)
                 for each, year in product(yearly, years):
                     reading[each, year] = threads.submit(read, each, year)
                 if ended_since is not None and ENTRY_WITHDRAWAL in yearly:
-                    older = threads.submit(read_older_years, past_years, ended_since, read)
-            *whole, past = _results([*reading.values(), older])
+                    older = past_years
+                    searched = threads.submit(read_older_years, older, ended_since, read)
+            *whole, past = _results([*reading.values(), searched])
         except BaseException:
             client.cancel()
             raise
-    readings = dict(zip(reading, whole, strict=True)) | past.readings
+    readings = dict(zip(reading, whole, strict=True)) | past
     merged = {
         each: _over_years([found for (wanted, _), found in readings.items() if wanted is each], each)
         for each in objects
     }
     if ENTRY_WITHDRAWAL in merged:
-        merged[ENTRY_WITHDRAWAL].account["YearsNotRead"] = list(past.not_read)
+        not_read = [year for year in older if (ENTRY_WITHDRAWAL, year) not in readings]
+        merged[ENTRY_WITHDRAWAL].account["YearsNotRead"] = not_read
     return merged
-
-
-class OlderYears(NamedTuple):
-    """Readings by object and school year, and the years that were not read."""
-
-    readings: dict[tuple[QmlativObject, int], Reading]
-    not_read: tuple[int, ...] = ()
 
 
 def read_older_years(
     years: Sequence[int], since: date, read: Callable[[QmlativObject, int, SearchCondition | None], Reading]
-) -> OlderYears:
+) -> dict[tuple[QmlativObject, int], Reading]:
     """Read the enrollments of these years (newest first) that are open or ended on `since` or later.
 
     Codes and schools have other ids each year, so those of a year come along where it has such an enrollment.
     If the search fails, read the newest of the years whole. An outage may be over by then, so the other years
-    are searched once more; but not if the server refused the search.
+    are searched once more; but not if the server refused the search. A year without a reading was not read.
     """
 
     def search(years: Sequence[int]) -> QmlativError | None:
@@ -240,7 +233,7 @@ def read_older_years(
     readings = {(ENTRY_WITHDRAWAL, year): reading for year, reading in entries.items()}
     for year in [year for year, reading in entries.items() if reading.table.num_rows]:
         readings |= {(each, year): read(each, year, None) for each in (WITHDRAWAL_CODE, SCHOOL)}
-    return OlderYears(readings, tuple(year for year in years if year not in entries))
+    return readings
 
 
 def open_or_ended_since(since: date) -> SearchCondition:
@@ -273,12 +266,10 @@ def _over_years(readings: Sequence[Reading], wanted: QmlativObject) -> Reading:
     if not wanted.year_bound:
         return readings[0]
     accounts = [reading.account for reading in readings]
-    if wanted is STUDENT:
-        table = pa.concat_tables([_with_year(reading) for reading in readings])
-    else:
-        table = pa.concat_tables([reading.table for reading in readings])
-        if not wanted.keep_repeats:  # a server that ignores the year returns the rows of all years each time
-            table = without_repeats(table, wanted.key)
+    table = pa.concat_tables([reading.table for reading in readings])
+    if YEAR_ASKED.name not in table.column_names and not wanted.keep_repeats:
+        # A server that ignores the year returns the rows of all years each time.
+        table = without_repeats(table, wanted.key)
     account = {
         **accounts[0],
         "Missing": sorted({name for each in accounts for name in each["Missing"]}),
@@ -291,8 +282,3 @@ def _over_years(readings: Sequence[Reading], wanted: QmlativObject) -> Reading:
         "Seconds": max(each["Seconds"] for each in accounts),  # they were read at the same time
     }
     return Reading(table, account)
-
-
-def _with_year(reading: Reading) -> pa.Table:
-    years = pa.array(reading.account["SchoolYearIDs"] * reading.table.num_rows, pa.int64())
-    return reading.table.add_column(reading.table.num_columns - 1, YEAR_ASKED.name, years)

@@ -29,8 +29,8 @@ from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.qmlativ.connection import Connection, is_public
 from samegoal_pipelines.qmlativ.decode import is_cut
 from samegoal_pipelines.qmlativ.errors import (
+    ASK_FOR_ACCESS,
     CHECK_ADDRESS,
-    BlockedByFirewallError,
     MalformedAnswerError,
     QmlativError,
     RateLimitedError,
@@ -132,41 +132,8 @@ class Transport:
     def _once(self, where: str, request: requests.PreparedRequest) -> Answer:
         if self._cancelled.is_set():
             raise ReadCancelledError(where)
-        with self._watched() as exchange:
-            try:
-                response = self._adapter.send(
-                    request,
-                    stream=True,
-                    timeout=(self._policy.connect, self._policy.read),
-                    verify=self._verify,
-                    proxies={},
-                )
-                with contextlib.closing(response):
-                    content_type = response.headers.get("Content-Type", "").strip().lower()
-                    answer = Answer(response.status_code, _body(response, where), content_type)
-                if exchange.is_cut:  # an answer that ended early may look complete
-                    raise OSError
-            except (requests.RequestException, HTTPError, zlib.error, OSError, ValueError) as error:
-                raise self._meaning(error, exchange, where) from None
-        if answer.status in _PASSING or (answer.status >= 500 and answer.status not in _LASTING):
-            raise _unavailable(answer.status, response.headers.get("Retry-After"), where)
-        if answer.status == 403 and answer.is_html and not answer.says_expired:
-            raise BlockedByFirewallError(where)
-        if 300 <= answer.status < 400:
-            raise RequestRefusedError(
-                f"Qmlativ answers with a redirect (HTTP {answer.status}), which is not followed",
-                where,
-                **_WRONG_ADDRESS,
-            )
-        if answer.status == 200:
-            _check_json(answer, where)
-        return answer
-
-    @contextlib.contextmanager
-    def _watched(self) -> Iterator[_Exchange]:
-        """The current thread's exchange, which ends at the total deadline or when the client is cancelled."""
         exchange = _Exchange(self._allow_local)
-        timer = threading.Timer(self._policy.total, exchange.expire)
+        timer = threading.Timer(self._policy.total, exchange.cut, kwargs={"expired": True})
         timer.daemon = True
         with self._lock:
             self._under_way.add(exchange)
@@ -175,11 +142,26 @@ class Transport:
         timer.start()
         _this_thread.exchange = exchange
         try:
-            yield exchange
+            response = self._adapter.send(
+                request,
+                stream=True,
+                timeout=(self._policy.connect, self._policy.read),
+                verify=self._verify,
+                proxies={},
+            )
+            with contextlib.closing(response):
+                content_type = response.headers.get("Content-Type", "").strip().lower()
+                answer = Answer(response.status_code, _body(response, where), content_type)
+            if exchange.is_cut:  # an answer that ended early may look complete
+                raise OSError
+        except (requests.RequestException, HTTPError, zlib.error, OSError, ValueError) as error:
+            raise self._meaning(error, exchange, where) from None
         finally:
             timer.cancel()
             with self._lock:
                 self._under_way.discard(exchange)
+        _refuse_unusable(answer, response.headers.get("Retry-After"), where)
+        return answer
 
     def _meaning(self, error: Exception, exchange: _Exchange, where: str) -> QmlativError:
         """The error for a failed exchange. It quotes nothing of it."""
@@ -256,19 +238,24 @@ def _too_large(where: str) -> MalformedAnswerError:
     )
 
 
-def _unavailable(status: int, retry_after: str | None, where: str) -> SourceUnavailableError:
-    if status == 429:
-        error: SourceUnavailableError = RateLimitedError("Qmlativ asks for fewer calls (HTTP 429)", where)
-    else:
+def _refuse_unusable(answer: Answer, retry_after: str | None, where: str) -> None:
+    """Raise the error for a status that no caller handles, or for a 200 that is no whole JSON document."""
+    status, kind = answer.status, answer.content_type
+    if status in _PASSING or (status >= 500 and status not in _LASTING):
         error = SourceUnavailableError(f"Qmlativ is unavailable (HTTP {status})", where)
-    with contextlib.suppress(InvalidHeader, ValueError, OverflowError):
-        error.retry_after = Retry().parse_retry_after(retry_after or "")
-    return error
-
-
-def _check_json(answer: Answer, where: str) -> None:
-    """Check that a 200 looks like a complete JSON document: its start and end, and closed brackets."""
-    kind = answer.content_type
+        if status == 429:
+            error = RateLimitedError("Qmlativ asks for fewer calls (HTTP 429)", where)
+        with contextlib.suppress(InvalidHeader, ValueError, OverflowError):
+            error.retry_after = Retry().parse_retry_after(retry_after or "")
+        raise error
+    if status == 403 and answer.is_html and not answer.says_expired:
+        detail = "a firewall in front of Qmlativ refuses the request (HTTP 403 with a web page)"
+        raise RequestRefusedError(detail, where, kind=Kind.FIREWALL, next_step=ASK_FOR_ACCESS)
+    if 300 <= status < 400:
+        detail = f"Qmlativ answers with a redirect (HTTP {status}), which is not followed"
+        raise RequestRefusedError(detail, where, **_WRONG_ADDRESS)
+    if status != 200:
+        return
     accepted = not kind or "json" in kind or kind.startswith(("text/plain", "application/octet-stream"))
     if answer.is_html or not accepted:
         got = "text/html: maintenance page?" if answer.is_html else "another content type"
@@ -299,12 +286,8 @@ class _Exchange:
         self.is_cut = False
         self.socket: socket.socket | None = None
 
-    def expire(self) -> None:
-        self.expired = True
-        self.cut()
-
-    def cut(self) -> None:
-        self.is_cut = True
+    def cut(self, expired: bool = False) -> None:
+        self.expired, self.is_cut = self.expired or expired, True
         if self.socket is not None:
             # The plain socket's method, because SSLSocket.shutdown is not thread-safe.
             with contextlib.suppress(OSError):

@@ -10,21 +10,11 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import PriorityQueue
-from typing import Any, NamedTuple
+from typing import Any
 
 from samegoal_pipelines.qmlativ.errors import ReadCancelledError
 
 Decode = Callable[[Any], Any]
-
-
-class _Task(NamedTuple):
-    """Tasks ordered by priority (1 first), and then by arrival."""
-
-    priority: int
-    number: int
-    future: Future[Any]
-    ask: Callable[[], Any]
-    decode: Decode | None
 
 
 class Workers:
@@ -35,20 +25,34 @@ class Workers:
         self._askers = ThreadPoolExecutor(connections, thread_name_prefix="qmlativ")
         self._decoders = ThreadPoolExecutor(cores, thread_name_prefix="decoding")
         self._room = threading.BoundedSemaphore(2 * cores)  # limits the answers in memory
-        self._numbers = itertools.count()
-        self._waiting: PriorityQueue[_Task] = PriorityQueue()
+        self._arrivals = itertools.count()
+        self._waiting: PriorityQueue[tuple[int, int, Callable[[], None]]] = PriorityQueue()
 
     def submit(
         self, ask: Callable[[], Any], decode: Decode | None = None, *, priority: int = 0
     ) -> Future[Any]:
         """Run `ask` on a connection, lowest `priority` first, and then `decode` on its result."""
-        task = _Task(priority, next(self._numbers), Future(), ask, decode)
-        self._waiting.put(task)
+        future: Future[Any] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                answer = ask()
+                if decode is None:
+                    future.set_result(answer)
+                else:
+                    self._room.acquire()
+                    self._decoders.submit(self._decode, future, decode, answer)
+            except BaseException as error:
+                future.set_exception(error)
+
+        self._waiting.put((priority, next(self._arrivals), run))
         try:
             self._askers.submit(self._run_next)
         except RuntimeError:  # shut down
             raise ReadCancelledError() from None
-        return task.future
+        return future
 
     def close(self) -> None:
         """Wait until all tasks are done. Cancel the requests first, so that the tasks end at once."""
@@ -57,18 +61,8 @@ class Workers:
 
     def _run_next(self) -> None:
         """Run the first task by priority, not the one that was submitted for this thread."""
-        task = self._waiting.get()
-        if not task.future.set_running_or_notify_cancel():
-            return
-        try:
-            answer = task.ask()
-            if task.decode is None:
-                task.future.set_result(answer)
-            else:
-                self._room.acquire()
-                self._decoders.submit(self._decode, task.future, task.decode, answer)
-        except BaseException as error:
-            task.future.set_exception(error)
+        *_, run = self._waiting.get()
+        run()
 
     def _decode(self, future: Future[Any], decode: Decode, answer: Any) -> None:
         try:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
-from samegoal_pipelines.transforms.columns import frame_of
+from samegoal_pipelines.tables.enrollments import ENTITY_ACCESS
+from samegoal_pipelines.transforms.columns import frame_from
 
 ALL, GRANTED = "all", "granted"
 CHOOSE_ENTITIES = (
@@ -58,15 +58,11 @@ def chosen_entities(setting: str) -> frozenset[int]:
 
 def entity_access(setting: str, granted: Mapping[int, bool]) -> pd.DataFrame:
     """The table EntityAccess: whether each of these is granted, and whether its enrollments count."""
-    chosen, entities = chosen_entities(setting), sorted(granted)
-    included = [entity in chosen if chosen else setting == ALL or granted[entity] for entity in entities]
-    return frame_of(
-        {
-            "EntityID": pa.array(entities, pa.int64()),
-            "IsGranted": pa.array([granted[entity] for entity in entities], pa.bool_()),
-            "IsIncluded": pa.array(included, pa.bool_()),
-        }
-    )
+    chosen, rows = chosen_entities(setting), []
+    for entity in sorted(granted):
+        included = entity in chosen if chosen else setting == ALL or granted[entity]
+        rows.append({"EntityID": entity, "IsGranted": granted[entity], "IsIncluded": included})
+    return frame_from(rows, ENTITY_ACCESS.arrow_types)
 
 
 def included_entities(raw: Mapping[str, pd.DataFrame]) -> np.ndarray | None:
@@ -87,13 +83,10 @@ def count_entities(
     """
     name_of = dict(zip(names["EntityID"].tolist(), names["Name"].fillna("").tolist(), strict=True))
     counts: dict[int | None, tuple[int | None, int | None]] = {}
-    if entries is not None:
-        by_entity = entries["StudentID"].groupby(entries["EntityID"], dropna=False).agg(["size", "nunique"])
-        counts = {
-            None if pd.isna(entity) else entity: (int(rows), int(students))
-            for entity, rows, students in by_entity.itertuples()
-        }
     none = (None, None) if entries is None else (0, 0)
+    if entries is not None:
+        for entity, students in entries["StudentID"].groupby(entries["EntityID"], dropna=False):
+            counts[None if pd.isna(entity) else entity] = (len(students), students.nunique())
     found = [
         EntityCount(entity, name_of.get(entity, ""), granted, included, *counts.get(entity, none))
         for entity, granted, included in access.itertuples(index=False)

@@ -5,7 +5,7 @@ Which column comes from which field is in `tables.lineage`. The reading itself i
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import pandas as pd
@@ -99,38 +99,31 @@ def rows_by_object(reads: Iterable[pd.DataFrame | None]) -> dict[str, int]:
     return found
 
 
-def unchecked_objects(reads: Iterable[pd.DataFrame]) -> list[str]:
-    """Objects read twice, because one read could not show whether a row was lost between its pages."""
+def read_twice(reads: Iterable[pd.DataFrame]) -> tuple[list[str], str]:
+    """Objects read twice, as one read could not show whether a row was lost, and a note if there are any."""
     paths = {path for each in reads for path in each.loc[each["GapsChecked"].eq(False).fillna(False), "Path"]}
-    return sorted("/".join(path.split("/")[-2:]) for path in paths)
+    objects = sorted("/".join(path.split("/")[-2:]) for path in paths)
+    note = (
+        f"read twice: {', '.join(objects)}; Qmlativ does not search these by key or ignores their order, so "
+        "only two equal reads show that no row was lost: ask Skyward's support about it"
+    )
+    return objects, note if objects else ""
 
 
-def years_not_read(reads: Iterable[pd.DataFrame]) -> list[int]:
-    """Older school years that were not read, because searching them by date failed."""
+def years_not_read(reads: Iterable[pd.DataFrame]) -> tuple[list[int], str]:
+    """Older school years whose search by date failed, and a note if there are any."""
     lists = [years for each in reads for years in each["YearsNotRead"].dropna()]
-    return sorted({year for years in lists for year in json.loads(years)})
+    years = sorted({year for years in lists for year in json.loads(years)})
+    note = (
+        f"not read: enrollments of the school years with SchoolYearID {', '.join(map(str, years))}, because "
+        "searching them by date failed; a withdrawal entered there within the past year is not imported: ask "
+        "Skyward's support, or the operator of a firewall in front of Qmlativ, about it"
+    )
+    return years, note if years else ""
 
 
 def reading_notes(reads: Iterable[pd.DataFrame]) -> tuple[str, ...]:
     """Notes about the reading for readers of the snapshot. They contain object names only."""
     reads = list(reads)
-    unchecked, years = unchecked_objects(reads), years_not_read(reads)
-    notes = {years_not_read_note(years): years, read_twice_note(unchecked): unchecked}
-    return tuple(note for note, holds in notes.items() if holds)
-
-
-def years_not_read_note(years: Sequence[int]) -> str:
-    """Which school years were not read, and what that means."""
-    return (
-        f"not read: enrollments of the school years with SchoolYearID {', '.join(map(str, years))}, because "
-        "searching them by date failed; a withdrawal entered there within the past year is not imported: ask "
-        "Skyward's support, or the operator of a firewall in front of Qmlativ, about it"
-    )
-
-
-def read_twice_note(objects: Sequence[str]) -> str:
-    """Which objects were read twice, and why."""
-    return (
-        f"read twice: {', '.join(objects)}; Qmlativ does not search these by key or ignores their order, so "
-        "only two equal reads show that no row was lost: ask Skyward's support about it"
-    )
+    (_, not_read), (_, twice) = years_not_read(reads), read_twice(reads)
+    return tuple(filter(None, (not_read, twice)))

@@ -14,7 +14,7 @@ from samegoal_pipelines.qmlativ.errors import (
     MalformedAnswerError,
     QmlativError,
 )
-from samegoal_pipelines.qmlativ.merging import gaps_between, questions
+from samegoal_pipelines.qmlativ.listing import gaps_between, questions
 from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL
 from samegoal_pipelines.tables.people import COUNTY, STUDENT, STUDENT_NAME
 from samegoal_pipelines_tests.qmlativ.scripted import (
@@ -113,7 +113,7 @@ def answering(reply, *reads):
 
     def answers(request):
         if request.page and b"LongSearchCondition" in request.body:
-            asked.append(json.loads(request.body)["SearchCondition"]["SearchConditionGroup"]["Conditions"])
+            asked.append(request)
             return reply
         return pages(request)
 
@@ -123,8 +123,11 @@ def answering(reply, *reads):
 def test_keys_between_two_pages_are_asked_for_so_that_no_row_is_lost():
     answers, asked = answering(page([]), WHOLE)
     assert read(answers, connections=1)[0].account["GapsChecked"]
+    [request] = asked
     keys = {"FieldName": "CountyID", "ConditionType": "List", "List": [*range(31, 40)]}
-    assert asked == [[{"LongSearchCondition": keys}]]
+    group = {"ConditionGroupType": "And", "Conditions": [{"LongSearchCondition": keys}]}
+    assert json.loads(request.body)["SearchCondition"] == {"SearchConditionGroup": group}
+    assert request.query == {"searchFields[0]": ["CountyID"]}
 
 
 @pytest.mark.parametrize(
@@ -216,8 +219,9 @@ def test_an_optional_field_that_is_not_granted_is_null_not_asked_for_and_reporte
     with serving(answers) as server, QmlativClient(server.connection()) as client:
         table, account = client.read(STUDENT, school_year_id=27)
     assert account["Missing"] == ["LanguageIDNative", "LanguageIDPrimary"]
-    assert table.column_names == [*(field.name for field in STUDENT.fields), "Unreadable"]
+    assert table.column_names == list(STUDENT.table.arrow_types)
     assert table["LanguageIDNative"].to_pylist() == [None]
+    assert table["SchoolYearIDAsked"].to_pylist() == [27]
     asked = next(request for request in server.requests if request.page).query
     assert "LanguageIDPrimary" not in str(asked)
     assert asked["SchoolYearID"] == ["27"]
@@ -280,4 +284,5 @@ def test_the_condition_and_the_order_are_sent_as_qmlativ_wants_them():
         "SearchSort": [{"FieldName": "NameID", "Descending": False}],
         "SearchCondition": {"SearchConditionGroup": group},
     }
-    assert asked.query["searchFields[0]"] == ["NameID"]
+    fields = [field.name for field in STUDENT_NAME.fields]
+    assert asked.query == {f"searchFields[{number}]": [name] for number, name in enumerate(fields)}

@@ -160,20 +160,6 @@ def test_an_asset_can_be_read_alone_and_is_the_same(server, district):
         assert_same(alone, together)
 
 
-def test_only_fields_of_the_catalogue_are_asked_for_ordered_by_key(server, district):
-    read(server, district)
-    for entry in server.traffic.requests(kind="list"):
-        wanted = [each for objects in NEEDED.values() for each in objects if each.path == entry.object]
-        assert entry.method == "POST"
-        of_key = [[wanted[0].key]]  # only the check for lost rows asks for so little
-        assert entry.fields in [[field.name for field in each.fields] for each in wanted] + of_key
-        search = json.loads(entry.body)
-        condition, sort = search.get("SearchCondition"), search["SearchSort"]
-        assert sort == [{"FieldName": wanted[0].key, "Descending": False}]
-        if entry.fields not in of_key:
-            assert (condition is not None) == (wanted[0].name == "Name")
-
-
 def test_requests_never_exceed_the_limit_of_connections(server, district):
     district.latency = 0.01
     first = read(server, district, connections=3)
@@ -258,14 +244,6 @@ def test_one_object_that_fails_ends_the_whole_read_quickly_and_names_itself(serv
         "Skyward's support if it happens again"
     )
     assert not server.traffic.requests(kind="list", object="Student/Student")  # they hang to this moment
-
-
-def test_an_outage_in_mid_read_ends_in_a_bounded_number_of_requests(server, district):
-    server.faults.add(kind="list", status=503, headers={"Retry-After": "0"})
-    said = failure(errors.SourceUnavailableError, server, district)
-    assert "Qmlativ is unavailable (HTTP 503); gave up after 3 attempts; try again later" in said
-    asked = Counter((entry.path, entry.body) for entry in server.traffic.requests(kind="list"))
-    assert max(asked.values()) == 3
 
 
 def test_a_passing_outage_changes_nothing(server, district):

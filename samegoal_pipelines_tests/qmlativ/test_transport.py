@@ -14,9 +14,9 @@ from types import SimpleNamespace
 import pytest
 from urllib3.util import retry
 
+from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.qmlativ.errors import (
-    BlockedByFirewallError,
     MalformedAnswerError,
     RateLimitedError,
     ReadCancelledError,
@@ -189,8 +189,10 @@ def test_a_redirect_is_not_followed_and_says_so(stranger, status, path):
 def test_a_web_page_with_status_403_is_a_firewall_and_no_matter_of_grants_or_secrets(path):
     page = Reply(403, b"<html>Request Rejected. secret body</html>", {"Content-Type": "text/html"})
     answers = lambda request: page if request.path.endswith(path) else None  # noqa: E731
-    said, server, error = failure(answers, BlockedByFirewallError)
-    assert "a firewall in front of Qmlativ refuses the request (HTTP 403 with a web page)" in said
+    said, server, error = failure(answers, RequestRefusedError)
+    assert "a firewall in front of Qmlativ refuses the request (HTTP 403 with a web page); ask the" in said
+    assert "to let this machine's address through the firewall" in error.next_step_of_night
+    assert error.kind is Kind.FIREWALL
     assert not re.search("secret|grant|Client Key|credentials", said.lower())
     assert len(server.asked(path)) == 1
     assert not error.transient

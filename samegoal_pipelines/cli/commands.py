@@ -4,7 +4,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import date
 from functools import partial
@@ -23,7 +23,7 @@ JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON, for s
 
 
 def command(
-    name: str = "", *, district: bool = False, json: bool = False, params: Sequence[click.Parameter] = ()
+    name: str | None = None, *, district: bool = False, json: bool = False
 ) -> Callable[[Callable[..., Any]], click.Command]:
     """Declare a command, whose function gets the deployment first.
 
@@ -31,11 +31,10 @@ def command(
         name: default: the function's.
         district: its first argument is a district's id.
         json: its last option is `--json`, the parameter `as_json`.
-        params: arguments and options before those of decorators.
     """
 
     def declare(function: Callable[..., Any]) -> click.Command:
-        made = click.command(name or None, params=[*[DISTRICT] * district, *params])(click.pass_obj(function))
+        made = click.command(name, params=[DISTRICT] * district)(click.pass_obj(function))
         made.params += [JSON] * json
         return made
 

@@ -11,8 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,10 +70,8 @@ def sandbox(
         try:
             server = stack.enter_context(serve(made, port, faults, host))
         except OSError as error:
-            raise PipelineError(
-                f"cannot listen on port {port}: {error.strerror}",
-                next_step="name another port, or 0 for any free one",
-            ) from None
+            to_do = "name another port, or 0 for any free one"
+            raise PipelineError(f"cannot listen on port {port}: {error.strerror}", next_step=to_do) from None
         if register:
             _register(deployment, server)
         with suppress(KeyboardInterrupt, SystemExit):  # Ctrl-C, or `main` got another signal
@@ -157,7 +154,12 @@ def dev(deployment: Deployment, host: str, port: int) -> int:
             ["dagster-webserver", "-h", host, "-p", str(port), "-w", workspace],
             ["dagster-daemon", "run", "-w", workspace],
         ]
-        _refuse_taken(host, port)
+        if _is_taken(host, port):
+            raise PipelineError(
+                f"another program uses port {port}",
+                step="starting the UI",
+                next_step="choose another one with --port",
+            )
         click.echo(f"The Dagster UI starts at http://{host}:{port} (Ctrl-C stops everything).")
         click.echo("The schedule nightly_by_district is off until you switch it on under Automation.")
         return _run_until_stopped(commands)
@@ -170,18 +172,15 @@ def init_instance(_: Deployment, folder: Path) -> None:
     from samegoal_pipelines.settings import INSTANCE_FILES
 
     folder.mkdir(parents=True, exist_ok=True)
-    files = {folder / source.name: source.read_bytes() for source in sorted(INSTANCE_FILES.glob("*.yaml"))}
-    for target in files:
+    sources = sorted(INSTANCE_FILES.glob("*.yaml"))
+    for target in (folder / source.name for source in sources):
         if target.exists():
-            raise PipelineError(
-                "it exists already", step=f"writing {target}", next_step="remove it or choose another folder"
-            )
-    for target, content in files.items():
-        target.write_bytes(content)
-        click.echo(f"wrote {target}")
-    click.echo(
-        f"next: set DAGSTER_HOME to {folder.absolute()} for the webserver, the daemon and every command"
-    )
+            to_do = "remove it or choose another folder"
+            raise PipelineError("it exists already", step=f"writing {target}", next_step=to_do)
+    for source in sources:
+        click.echo(f"wrote {shutil.copyfile(source, folder / source.name)}")
+    home = folder.absolute()
+    click.echo(f"next: set DAGSTER_HOME to {home} for the webserver, the daemon and every command")
 
 
 def _say_how_to_use(server: SandboxServer) -> None:
@@ -201,17 +200,13 @@ def _say_how_to_use(server: SandboxServer) -> None:
 --timezone {district.timezone}""")
 
 
-def _refuse_taken(host: str, port: int) -> None:
-    """Refuse a port on which another program listens. The webserver only notices after half a minute."""
+def _is_taken(host: str, port: int) -> bool:
+    """Whether another program listens on this port. The webserver only notices after half a minute."""
     try:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise PipelineError(
-                f"another program uses port {port}",
-                step="starting the UI",
-                next_step="choose another one with --port",
-            ) from None
+        return error.errno == errno.EADDRINUSE
+    return False
 
 
 def _run_until_stopped(commands: list[list[str]]) -> int:
@@ -246,9 +241,8 @@ def _with_local_sources(deployment: Deployment) -> Deployment:
     return type(deployment)(type(deployment.settings)(home=deployment.settings.home))
 
 
-@contextmanager
-def _demo_source(home: Path) -> Iterator[SandboxServer]:
-    """The sandbox of this home: the same districts, one night later for each day since the first."""
+def _demo_source(home: Path) -> AbstractContextManager[SandboxServer]:
+    """Serve the sandbox of this home: the same districts, one night later for each day since the first."""
     from samegoal_pipelines.sandbox import Sandbox, serve
     from samegoal_pipelines.sandbox.objects import school_year_of
 
@@ -263,12 +257,7 @@ def _demo_source(home: Path) -> Iterator[SandboxServer]:
         night=max(0, (today - first_day).days),
         school_year=school_year_of(first_day),  # the same students after the summer too
     )
-    with ExitStack() as stack:
-        try:
-            server = stack.enter_context(serve(sandbox, PREFERRED_PORT))
-        except OSError:  # another program uses the port
-            server = stack.enter_context(serve(sandbox))
-        yield server
+    return serve(sandbox, 0 if _is_taken("127.0.0.1", PREFERRED_PORT) else PREFERRED_PORT)
 
 
 def _register(deployment: Deployment, server: SandboxServer) -> list[str]:

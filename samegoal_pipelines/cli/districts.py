@@ -1,4 +1,4 @@
-"""`districts …`, `pause` and `resume`: register, show and manage districts."""
+"""`districts …`, `pause`, `resume` and `erase-student`: register, manage, show and erase."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from samegoal_pipelines.cli.access import SECRET_FILE, credential_facts, credential_labels, read_secret
 from samegoal_pipelines.cli.commands import Day, Expiration, command, district_command
-from samegoal_pipelines.cli.credentials import SECRET_FILE, credential_facts, credential_labels, read_secret
 from samegoal_pipelines.cli.terminal import print_facts, print_json, print_table
 from samegoal_pipelines.districts.errors import SecretAwaitedError
-from samegoal_pipelines.errors import PipelineError, fill_in
+from samegoal_pipelines.errors import SYNC, PipelineError, fill_in
 from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables.limits import BY_NAME, LIMITS
 
@@ -22,12 +22,26 @@ if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
     from samegoal_pipelines.reporting.nightly_status import DistrictNight
 
-
 _ENTITIES = (
     "Whose enrollments count, from the next night on: all entities that Qmlativ returns, those that the "
     "Integration Access grants, or these EntityIDs."
 )
 _EXPIRES = "When the Integration Access expires; never if the district deleted the expiration."
+_SHOW = click.Choice(["withhold", "show"])
+_MEANINGS = {
+    "restricted_contacts": "from its next snapshot on, addresses, phones and e-mails of parents under active "
+    "restricted access are published with the flag; to undo this: --restricted-contacts withhold",
+    "confidential_phones": "from its next snapshot on, confidential phones are published; to undo this: "
+    "--confidential-phones withhold",
+}
+"""What happens when a setting is changed to show."""
+_SHOWN_AS_IT_IS = (
+    *("id", "name", "token_url", "entity_id", "entities", "timezone", "contact", "confirmed_at"),
+    *("confirmation_problem", "source_host", "qmlativ_code", "qmlativ_name"),
+)
+YES = click.option("--yes", is_flag=True, help="Erase. Without it, only show what would be erased.")
+
+# -- registration --
 
 
 @district_command("add")
@@ -51,16 +65,13 @@ def add_district(
     """
     from samegoal_pipelines.defs.instance import add_partition
 
-    added = deployment.registry.add(
-        id=district_id,
-        client_secret=read_secret(client_secret_file, required=False),
-        **registration,
-    )
+    secret = read_secret(client_secret_file, required=False)
+    added = deployment.registry.add(id=district_id, client_secret=secret, **registration)
     add_partition(deployment.settings, added.id)
     result = "registered; next: samegoal-pipelines districts verify ID"
     if added.awaits_secret:
         result = f"registered, awaiting secret; {SecretAwaitedError.next_step}"
-    click.echo(f"{added.id}: {fill_in(result, added.id)}")
+    click.echo(fill_in(f"ID: {result}", added.id))
 
 
 def _limit(text: str) -> tuple[str, float | None]:
@@ -69,19 +80,8 @@ def _limit(text: str) -> tuple[str, float | None]:
     try:
         return name.strip(), None if value.strip() == "default" else float(value)
     except ValueError:
-        raise click.BadParameter(
-            "write NAME=VALUE, such as dropped=15, or NAME=default to restore the default"
-        ) from None
-
-
-_SHOW = click.Choice(["withhold", "show"])
-_MEANINGS = {
-    "restricted_contacts": "from its next snapshot on, addresses, phones and e-mails of parents under active "
-    "restricted access are published with the flag; to undo this: --restricted-contacts withhold",
-    "confidential_phones": "from its next snapshot on, confidential phones are published; to undo this: "
-    "--confidential-phones withhold",
-}
-"""What happens when a setting is changed to show."""
+        form = "NAME=VALUE, such as dropped=15, or NAME=default to restore the default"
+        raise click.BadParameter(f"write {form}") from None
 
 
 @district_command("set")
@@ -128,7 +128,7 @@ def set_district(
             click.echo(f"{district_id}: {_MEANINGS[name]}")
     restricted, confidential = (choice == "withhold" for choice in choices.values())
     if restricted or confidential:
-        from samegoal_pipelines.operations.hide_contacts import hide_published_contacts
+        from samegoal_pipelines.operations.erase import hide_published_contacts
 
         hidden = hide_published_contacts(
             deployment, district_id, restricted=restricted, confidential=confidential
@@ -173,10 +173,7 @@ def enable_district(deployment: Deployment, district_id: str) -> None:
     click.echo(f"{district_id}: enabled; the schedule starts it at its next tick")
 
 
-_SHOWN_AS_IT_IS = (
-    *("id", "name", "token_url", "entity_id", "entities", "timezone", "contact", "confirmed_at"),
-    *("confirmation_problem", "source_host", "qmlativ_code", "qmlativ_name"),
-)
+# -- what is registered, and its state --
 
 
 @command("list", json=True)
@@ -259,17 +256,17 @@ def _state(one: DistrictNight) -> dict[str, str | None]:
         counts = ", ".join(f"{getattr(current, name):,} {name.replace('_', '-')}" for name in STATUSES)
         facts["last published"] = f"night of {current.snapshot_date}, on {moment:%Y-%m-%d at %H:%M}"
         facts["students"] = f"{current.students:,}: {counts}"
-    elif one.open_attempt:
-        facts["last published"] = "never"
-    elif one.schedule == AWAITING_SECRET:
-        facts["last published"] = f"never; next: {one.reason}"
     else:
-        facts["last published"] = f"never; next: samegoal-pipelines sync {one.district_id}"
+        to_do = one.reason if one.schedule == AWAITING_SECRET else fill_in(SYNC, one.district_id)
+        facts["last published"] = "never" if one.open_attempt else f"never; next: {to_do}"
     if attempt := one.open_attempt:
         facts["last attempt"] = f"{attempt.state}, night of {attempt.snapshot_date}"
         facts["because"] = attempt.reason or "no reason was recorded"
         facts["to do"] = attempt.to_do
     return facts
+
+
+# -- pauses --
 
 
 @district_command("pause")
@@ -309,3 +306,79 @@ def resume_district(deployment: Deployment, district_id: str) -> None:
             f"{district_id}: no longer paused (it was from {ended.paused_from} to {ended.paused_to}); "
             "the schedule runs it again"
         )
+
+
+# -- erasures --
+
+
+@district_command("erase", json=True)
+@YES
+def erase_district(deployment: Deployment, district_id: str, yes: bool, as_json: bool) -> None:
+    """Remove a district permanently: rows, history, credentials, landed files and partition.
+
+    A record of counts, time and operator stays, and so does Dagster's record of past runs, which names the
+    district but no student. Backups are your responsibility. If the command is interrupted, run it again.
+    """
+    from samegoal_pipelines.operations import erase
+
+    found = erase.erase_district(deployment, district_id, dry_run=not yes)
+    done = (
+        f"recorded as done by {deployment.settings.operator}. Dagster's record of past runs still names the "
+        "district, with counts but no student"
+    )
+    labels = {"files": "landed files", "partition": "partitions in Dagster"}
+    _print_erasure(district_id, asdict(found), labels, done if yes else None, as_json)
+
+
+@district_command(json=True)
+@click.argument("student_number")
+@YES
+@click.option("--student-id", type=int, help="Qmlativ's StudentID, if several students have this number.")
+@click.option("--undo", is_flag=True, help="Let later nights publish the student again.")
+def erase_student(
+    deployment: Deployment,
+    district_id: str,
+    student_number: str,
+    yes: bool,
+    student_id: int | None,
+    undo: bool,
+    as_json: bool,
+) -> None:
+    """Remove a student permanently: rows, history, changes, worklist and landed rows.
+
+    Parents go with the student if they are no other student's. A marker without personal data stays, and
+    later nights drop the student right after reading. Exported files and backups are your responsibility. If
+    the command is interrupted, run it again.
+    """
+    from samegoal_pipelines.operations import erase
+
+    if undo:
+        if yes or student_id is not None:
+            raise click.UsageError("--undo takes neither --yes nor --student-id")
+        erase.lift(deployment, district_id, student_number)
+        click.echo(f"{district_id}: the marker is removed; the next night publishes the student again")
+        return
+    rows, landed = erase.erase_student(deployment, district_id, student_number, student_id, dry_run=not yes)
+    facts = {"rows": rows, "files": landed.files, "landed_rows": landed.rows, "unreadable": landed.deleted}
+    labels = {
+        "landed_rows": "rows of landed files",
+        "files": "landed files rewritten",
+        "unreadable": "unreadable landed files deleted",
+    }
+    done = "later nights drop the student. A held night can no longer be released: run it again"
+    _print_erasure(district_id, facts, labels, done if yes else None, as_json)
+
+
+def _print_erasure(
+    district_id: str, facts: dict[str, Any], labels: dict[str, str], done: str | None, as_json: bool
+) -> None:
+    """Print what is erased, or would be if `done` is None. `done`: what to know after the erasure."""
+    if as_json:
+        print_json({"district_id": district_id, "erased": done is not None, **facts})
+    else:
+        counts = {f"rows of {table}": rows for table, rows in sorted(facts["rows"].items())}
+        counts |= {label: int(facts[name]) for name, label in labels.items()}
+        what = "erased" if done else "would be erased"
+        print_table({what: name, "how many": count} for name, count in counts.items())
+    said = f"erased; {done}" if done else "nothing is erased yet; to erase all of this permanently, add --yes"
+    click.echo(f"{district_id}: {said}", err=as_json or not done)

@@ -13,18 +13,7 @@ from typing import Any
 
 import click
 
-from samegoal_pipelines.cli import (
-    changes,
-    credentials,
-    database,
-    demo,
-    districts,
-    erase,
-    report,
-    students,
-    sync,
-    verify,
-)
+from samegoal_pipelines.cli import access, database, demo, districts, report, students, sync
 from samegoal_pipelines.cli.commands import DONE, FAILED, WRONG_USAGE, plain
 from samegoal_pipelines.printable import on_one_line
 
@@ -91,28 +80,28 @@ DISTRICTS = Sections(
     sections={
         "Commands": [
             districts.add_district,
-            verify.verify,
+            access.verify,
             sync.preview,
             districts.list_districts,
             districts.show_district,
             districts.set_district,
-            credentials.set_secret,
-            credentials.rotate_secret,
-            credentials.credentials,
+            access.set_secret,
+            access.rotate_secret,
+            access.credentials,
             districts.confirm_setup,
             districts.disable_district,
             districts.enable_district,
-            erase.erase_district,
-            credentials.rotate_key,
+            districts.erase_district,
+            access.rotate_key,
         ]
     },
 )
 SECTIONS = {
     "Try it out": [demo.demo, demo.dev, demo.sandbox, demo.init_instance],
-    "Districts": [DISTRICTS, districts.pause_district, districts.resume_district, erase.erase_student],
+    "Districts": [DISTRICTS, districts.pause_district, districts.resume_district, districts.erase_student],
     "Nights": [sync.sync, sync.replay],
     "The morning after": [
-        *(report.report, students.worklist, changes.changes, students.explain, changes.forecast),
+        *(report.report, students.worklist, students.changes, students.explain, students.forecast),
         students.export,
     ],
     "Alerts": [report.alerts],

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from samegoal_pipelines.transforms.students_csv import Comparison
     from samegoal_pipelines.warehouse.replay import Replayed
 
-TODAY = click.Option(
-    ["--today"], type=Day(), help="Classify as of this date. Default: today's date in the district."
+TODAY = click.option(
+    "--today", type=Day(), help="Classify as of this date. Default: today's date in the district."
 )
 
 
-@command(params=[click.Argument(["district_ids"], metavar="ID…", nargs=-1, required=True), TODAY], json=True)
+@command(json=True)
+@click.argument("district_ids", metavar="ID…", nargs=-1, required=True)
+@TODAY
 @click.option("--release", is_flag=True, help="Publish exactly what was held, without reading Qmlativ.")
 @click.option("--why", help="Why you release it. Recorded together with SAMEGOAL_OPERATOR.")
 @click.option("--dry-run", is_flag=True, help="Read, compute and ask the gate; publish and record nothing.")
@@ -61,9 +63,7 @@ def sync(
         raise click.UsageError("--dry-run and --release exclude each other")
     from samegoal_pipelines.cli import nights
 
-    outcomes = run_nights(
-        deployment, district_ids, today=today, release_because=why if release else None, dry_run=dry_run
-    )
+    outcomes = run_nights(deployment, district_ids, today=today, why=why, dry_run=dry_run)
     if as_json:
         print_json([nights.outcome_facts(outcome, students=students) for outcome in outcomes])
     elif any(nights.state_of(outcome) != "failed" for outcome in outcomes):
@@ -76,19 +76,19 @@ def run_nights(
     district_ids: Sequence[str],
     *,
     today: date | None = None,
-    release_because: str | None = None,
+    why: str | None = None,
     dry_run: bool = False,
 ) -> list[Outcome]:
     """Run each district's night, with progress on standard error. One failure does not stop the others.
 
     Args:
-        release_because: release each district's held night for this reason, instead of running a night.
+        why: release each district's held night for this reason, instead of running a night.
         dry_run: publish and record nothing.
     """
     from samegoal_pipelines.cli.nights import line
     from samegoal_pipelines.operations import runs
 
-    run: Callable[..., Outcome] = runs.run_dry if dry_run else partial(runs.run_night, why=release_because)
+    run: Callable[..., Outcome] = runs.run_dry if dry_run else partial(runs.run_night, why=why)
     outcomes: list[Outcome] = []
     for district_id in district_ids:
         outcome: Outcome
@@ -107,15 +107,16 @@ def run_nights(
     return outcomes
 
 
-@district_command(params=[TODAY], json=True)
+@district_command(json=True)
+@TODAY
 @click.option("--against", type=FILE, help="CSV file of what SameGoal has, such as `export` writes.")
 @click.option("--students", is_flag=True, help="List the students by number.")
 def preview(
     deployment: Deployment,
     district_id: str,
+    today: date | None,
     against: Path | None,
     students: bool,
-    today: date | None,
     as_json: bool,
 ) -> int:
     """Show what the next night would publish. Nothing is published or recorded.
@@ -174,16 +175,12 @@ def _print_comparison(compared: Comparison, *, students: bool) -> None:
         )
     print_sentences(f"not compared: {', '.join(compared.not_compared)}")
     if students:
-        columns = {number: ", ".join(names) for number, names in compared.different.items()}
-        listed = {"different": columns, "new": compared.new, "missing": compared.missing}
-        print_table(
-            (
-                {"student": number, "": kind, "different in": columns.get(number)}
-                for kind, numbers in listed.items()
-                for number in numbers
-            ),
-            gap=True,
-        )
+        listed = [
+            *((number, "different", ", ".join(columns)) for number, columns in compared.different.items()),
+            *((number, "new", None) for number in compared.new),
+            *((number, "missing", None) for number in compared.missing),
+        ]
+        print_table(({"student": n, "": kind, "different in": names} for n, kind, names in listed), gap=True)
 
 
 @district_command(json=True)
@@ -199,54 +196,47 @@ def replay(deployment: Deployment, district_id: str, first: date, dry_run: bool,
     from samegoal_pipelines.operations.runs import run_replay
 
     facts: dict[str, Any] = {"district_id": district_id, "from": first, "dry_run": dry_run}
+    facts |= {"reason": None, "written": False, "nights": [], "skipped": []}
     try:
         with reading_progress(deployment, district_id):
             replayed = run_replay(deployment, district_id, first=first, dry_run=dry_run)
     except RunFailedError as error:
         if as_json:
-            reason = "; ".join(filter(None, [error.reason, error.next_step]))
-            print_json({**facts, "reason": reason, "written": False, "nights": [], "skipped": []})
+            print_json(facts | {"reason": "; ".join(filter(None, [error.reason, error.next_step]))})
         raise
-    click.echo(f"{district_id}: {_summary(replayed, dry_run=dry_run)}", err=True)
+    differing, nights = replayed.differing, replayed.nights
+    looked_at = f"{counted(len(nights), 'night')} from {nights[0].night} to {nights[-1].night}"
+    if not differing:
+        summary = f"replayed {looked_at}: no difference; nothing was changed"
+    elif dry_run:
+        summary = f"{len(differing):,} of {looked_at} would differ; nothing was changed"
+    else:
+        summary = f"replayed {looked_at}: {len(differing):,} differ and were rewritten"
+    click.echo(f"{district_id}: {summary}", err=True)
     if not as_json:
         _print_replay(replayed)
         return
-    nights = [
-        {
-            "night": one.night,
-            "differs": one.differs,
-            **asdict(one.counts),
-            "difference": asdict(one.difference),
-        }
-        for one in replayed.nights
-    ]
-    skipped = [{"night": one.snapshot_date, "state": one.state} for one in replayed.skipped]
-    print_json({**facts, "reason": None, "written": replayed.written, "nights": nights, "skipped": skipped})
-
-
-def _summary(replayed: Replayed, *, dry_run: bool) -> str:
-    first, last = replayed.nights[0].night, replayed.nights[-1].night
-    nights = f"{counted(len(replayed.nights), 'night')} from {first} to {last}"
-    differing = f"{len(replayed.differing):,}"
-    if not replayed.differing:
-        return f"replayed {nights}: no difference; nothing was changed"
-    if dry_run:
-        return f"{differing} of {nights} would differ; nothing was changed"
-    return f"replayed {nights}: {differing} differ and were rewritten"
+    facts["written"] = replayed.written
+    facts["skipped"] = [{"night": one.snapshot_date, "state": one.state} for one in replayed.skipped]
+    for one in nights:
+        counts, difference = asdict(one.counts), asdict(one.difference)
+        facts["nights"].append(
+            {"night": one.night, "differs": one.differs, **counts, "difference": difference}
+        )
+    print_json(facts)
 
 
 def _print_replay(replayed: Replayed) -> None:
+    differing = replayed.differing
     print_table(
-        {"night": one.night, "students": one.counts.students, **one.difference.students}
-        for one in replayed.differing
+        {"night": one.night, "students": one.counts.students, **one.difference.students} for one in differing
     )
-    click.echo("" if replayed.differing else "no difference")
-    for one in replayed.differing:
-        if one.difference.transitions:
-            flips = (
-                f"{flip.students:,} from {flip.old_status} to {flip.new_status}"
-                for flip in one.difference.transitions
-            )
-            print_sentences(f"{one.night}: {', '.join(flips)}")
+    click.echo("" if differing else "no difference")
+    for one in differing:
+        flips = [
+            f"{flip.students:,} from {flip.old_status} to {flip.new_status}"
+            for flip in one.difference.transitions
+        ]
+        print_sentences(*([f"{one.night}: {', '.join(flips)}"] if flips else []))
     for night in replayed.skipped:
         print_sentences(f"{night.snapshot_date}: skipped: {night.state}, never published")

@@ -1,4 +1,4 @@
-"""Erase a district, or one student of it, everywhere.
+"""Erase a district or one student everywhere, or contacts that are withheld from now on.
 
 A district: rows, credentials, landed files, partition, and its lines in reports and alerts. The record in
 `erasures` stays, and so do Dagster's tables of past runs: they name the district and hold counts, but no
@@ -12,9 +12,11 @@ The rows come first, in one transaction. If an erasure is interrupted, a second 
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import pandas as pd
 
 from samegoal_pipelines.defs.district_run import DISTRICTS
 from samegoal_pipelines.defs.instance import Instance, open_instance
@@ -23,10 +25,16 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError, UnknownDistrictError
 from samegoal_pipelines.districts.registration import checked_id
 from samegoal_pipelines.landing import LandingError, Rewritten
+from samegoal_pipelines.landing.runs import read_landed_for
 from samegoal_pipelines.reporting.report import make_report
+from samegoal_pipelines.transforms.demographics import find_confidential_phones
 from samegoal_pipelines.transforms.erasure import ErasedStudents, hash_of, without_erased
-from samegoal_pipelines.warehouse import changes, erase
+from samegoal_pipelines.transforms.withholding import WITHHOLD
+from samegoal_pipelines.warehouse import erase
+from samegoal_pipelines.warehouse.changes import students_with_number
 from samegoal_pipelines.warehouse.errors import WarehouseError
+from samegoal_pipelines.warehouse.snapshots import last_published
+from samegoal_pipelines.warehouse.withholding import Hidden, hide_contacts
 
 _PARTITIONS = DISTRICTS.name or ""
 _ROWS_ARE_ERASED = "the rows are erased; when it has ended, run this again for the files"
@@ -165,16 +173,14 @@ def _make_reports_again(deployment: Deployment, district_id: str) -> None:
 
 def _find(deployment: Deployment, district_id: str, number: str, student_id: int | None) -> list[int]:
     """The StudentID with this number, ever published or landed. Empty if the student is already marked."""
-    wanted = number.strip()
-    found: set[int] = set()
+    wanted, warehouse, found = number.strip(), deployment.warehouse, set[int]()
     if wanted:
-        pairs = deployment.landing.values(
-            district_id, "raw_students", "Student", "StudentID", "StudentNumber"
-        )
-        pairs |= changes.numbers_like(deployment.warehouse, district_id, wanted)
-        found = {one for one, text in pairs if one is not None and (text or "").strip() == wanted}
-    found -= erase.erased_students(deployment.warehouse, district_id).among(found)
-    erased = erase.erased_on(deployment.warehouse, district_id, number)
+        columns = ("raw_students", "Student", "StudentID", "StudentNumber")
+        landed = deployment.landing.values(district_id, *columns)
+        found = {one for one, text in landed if one is not None and (text or "").strip() == wanted}
+        found |= students_with_number(warehouse, district_id, wanted)
+    found -= erase.erased_students(warehouse, district_id).among(found)
+    erased = erase.erased_on(warehouse, district_id, number)
     if student_id is not None:
         found &= {student_id}
     elif found and (len(found) > 1 or erased):
@@ -195,17 +201,11 @@ def _find(deployment: Deployment, district_id: str, number: str, student_id: int
 
 
 def _rewrite(
-    deployment: Deployment,
-    instance: Instance,
-    district_id: str,
-    erased: ErasedStudents,
-    *,
-    dry_run: bool,
+    deployment: Deployment, instance: Instance, district_id: str, erased: ErasedStudents, *, dry_run: bool
 ) -> Rewritten:
     """Remove them from the landed files, from `raw_parents` last: only it says whose parents are whose."""
-    pairs = deployment.landing.values(
-        district_id, "raw_parents", "StudentGuardian", "StudentID", "NameIDGuardian"
-    )
+    columns = ("raw_parents", "StudentGuardian", "StudentID", "NameIDGuardian")
+    pairs = deployment.landing.values(district_id, *columns)
     gone = erased.among({student for student, _ in pairs})
     theirs = {parent for student, parent in pairs if student in gone}
     others = {parent for student, parent in pairs if student not in gone}
@@ -217,3 +217,39 @@ def _rewrite(
         last="raw_parents",
         dry_run=dry_run,
     )
+
+
+# -- contacts --
+
+
+def hide_published_contacts(
+    deployment: Deployment, district_id: str, *, restricted: bool, confidential: bool
+) -> Hidden:
+    """Remove the contacts that the district withholds from now on from its published rows.
+
+    Call it after the switch is set. A run that is publishing either sees the switch and fails, or ends first,
+    and then its rows are changed.
+
+    Raises:
+        WarehouseError: another run holds the lock, or Postgres failed.
+    """
+    try:
+        numbers = _confidential_numbers(deployment, district_id) if confidential else None
+        return hide_contacts(deployment.warehouse, district_id, restricted=restricted, confidential=numbers)
+    except WarehouseError as error:
+        raise WarehouseError(
+            f"the switch is set, but what is published still shows these contacts: {error.reason}",
+            district_id=district_id,
+            next_step=f"{error.next_step}; then give the same command again",
+        ) from None
+
+
+def _confidential_numbers(deployment: Deployment, district_id: str) -> dict[int, pd.DataFrame]:
+    """The confidential numbers of the published snapshot, by its id. Empty if its rows are not landed."""
+    if published := last_published(deployment.warehouse, district_id):
+        with suppress(LandingError):
+            assets = ("raw_students", "raw_parents")
+            landed = (read_landed_for(deployment.landing, published, asset) for asset in assets)
+            numbers = [find_confidential_phones(raw, WITHHOLD) for raw in landed]
+            return {published.snapshot_id: pd.concat(numbers, ignore_index=True)}
+    return {}

@@ -1,29 +1,34 @@
-"""Explain why a student has the published status, from landed rows, rules and warehouse.
+"""Explain why a student has the published status, and list the students whom a held night would change.
 
-An answer holds ids, dates, codes, schools and the student number that was asked for, but no names. No rule
-and no SQL lives here.
+An answer holds ids, dates, codes, schools and student numbers, but no names. No rule lives here.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pandas as pd
+import sqlalchemy as sa
 
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.errors import SYNC, PipelineError, fill_in
 from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.landing.runs import NotLandedError, landed_for, read_landed_for
+from samegoal_pipelines.landing.runs import HELD_SNAPSHOT, NotLandedError, landed_for, read_landed_for
 from samegoal_pipelines.printable import shown
 from samegoal_pipelines.reporting.nightly_status import DistrictNight, read_district
+from samegoal_pipelines.tables.history import STATUS
 from samegoal_pipelines.tables.vocabulary import NO_ROWS, RULES
 from samegoal_pipelines.transforms.explanation import BY_DEPARTURE, Cause, Explanation, explain
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.transforms.students_csv import check_rows
 from samegoal_pipelines.warehouse import snapshots
-from samegoal_pipelines.warehouse.changes import PublishedStudent, numbers_like, student_as_of
+from samegoal_pipelines.warehouse.changes import PublishedStudent, student_as_of, students_with_number
+from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines.warehouse.erase import erased_on
 from samegoal_pipelines.warehouse.export import published_students
+from samegoal_pipelines.warehouse.session import StudentChange
 from samegoal_pipelines.warehouse.snapshots import Snapshot
 
 Tables = Mapping[str, pd.DataFrame]
@@ -73,25 +78,22 @@ def explain_student(
         NothingToExplainError: no night is published (by that date), or no student has this number.
     """
     current = read_district(deployment.warehouse, now or datetime.now(UTC), district_id)
-    night = _night(deployment, current, on)
-    gone: list[str] = []
-    enrollments = _landed(deployment, night, "raw_enrollments", gone)
-    people = _landed(deployment, night, "raw_students", gone)
+    night, remarks = _night(deployment, current, on), list[str]()
+    enrollments = _landed(deployment, night, "raw_enrollments", remarks)
+    people = _landed(deployment, night, "raw_students", remarks)
     newer = _newer_night(current) if on is None else None
     behind = newer and _why_behind(deployment, current, newer, student_number)
-    students, remarks = _find(deployment, night, student_number, people, behind)
     answers = []
-    for student in students:
+    for student in _find(deployment, night, student_number, people, behind, remarks):
         seen = None if enrollments is None else explain(enrollments, people, student, night.snapshot_date)
         known = student_as_of(deployment.warehouse, district_id, student, night.snapshot_date)
         cause = None
-        if known.published is None:
-            waits = behind if behind and behind.name == "held" else None
-            cause = waits or (
-                seen.cause if seen else BY_DEPARTURE[(known.departure or {}).get("why", NO_ROWS)]
-            )
-        elif on is None:
-            cause = _why_not_exported(deployment, district_id, known.published)
+        if known.published is not None:
+            cause = _why_not_exported(deployment, district_id, known.published) if on is None else None
+        elif behind and behind.name == "held":
+            cause = behind
+        else:
+            cause = seen.cause if seen else BY_DEPARTURE[(known.departure or {}).get("why", NO_ROWS)]
         differs = _differences(seen, known.published)
         answers.append(
             {
@@ -106,14 +108,15 @@ def explain_student(
         )
     if on is not None and (later := snapshots.unpublished_since(deployment.warehouse, night, on)):
         newer = _of_attempt(later)
+    landed_run_id = None
+    if enrollments is not None:
+        landed_run_id = landed_for(deployment.landing, night, "raw_enrollments").run_id
     return Answer(
         district_id=district_id,
         student_number=student_number,
         night=night.snapshot_date,
-        landed_run_id=None
-        if enrollments is None
-        else landed_for(deployment.landing, night, "raw_enrollments").run_id,
-        remarks=(*remarks, *gone, *([newer.sentence] if newer else [])),
+        landed_run_id=landed_run_id,
+        remarks=(*remarks, *([newer.sentence] if newer else [])),
         students=tuple(answers),
     )
 
@@ -177,10 +180,8 @@ def _landed(deployment: Deployment, night: Snapshot, asset: str, remarks: list[s
     try:
         return read_landed_for(deployment.landing, night, asset)
     except NotLandedError as error:
-        remarks.append(
-            f"landed rows of {asset} for {night.snapshot_date} {error.reason}, so only what was published is "
-            "shown"
-        )
+        rows = f"landed rows of {asset} for {night.snapshot_date} {error.reason}"
+        remarks.append(f"{rows}, so only what was published is shown")
     except LandingError as error:
         remarks.append(str(error))
     return None
@@ -190,8 +191,13 @@ def _landed(deployment: Deployment, night: Snapshot, asset: str, remarks: list[s
 
 
 def _find(
-    deployment: Deployment, night: Snapshot, number: str, people: Tables | None, behind: Cause | None
-) -> tuple[list[int], list[str]]:
+    deployment: Deployment,
+    night: Snapshot,
+    number: str,
+    people: Tables | None,
+    behind: Cause | None,
+    remarks: list[str],
+) -> list[int]:
     """The students who had this number that night, or else who ever had it. Spaces around it do not count.
 
     Raises:
@@ -200,38 +206,29 @@ def _find(
     wanted, warehouse, district_id = number.strip(), deployment.warehouse, night.district_id
     students: set[int] = set()
     if wanted and wanted.isprintable():  # the database rejects some others
-        then, ever = (
-            {
-                student
-                for student, text in numbers_like(warehouse, district_id, wanted, on)
-                if text.strip() == wanted
-            }
-            for on in (night.snapshot_date, None)
-        )
-        students = (then | _landed_with(people, wanted)) or ever
+        students = students_with_number(warehouse, district_id, wanted, night.snapshot_date)
+        students |= _landed_with(people, wanted)
+        students = students or students_with_number(warehouse, district_id, wanted)
     erased = erased_on(warehouse, district_id, number)
     if students:
-        remarks = []
         if len(students) > 1:
             remarks.append(f"{len(students)} students have this number in Qmlativ; each is explained")
         if erased:
             remarks.append(f"another student with this number was erased on {erased:%Y-%m-%d}")
-        return sorted(students), remarks
+        return sorted(students)
     if erased:
-        raise NothingToExplainError(
-            f"a student with this number was erased on {erased:%Y-%m-%d}, and every night drops that student",
-            district_id=district_id,
-            next_step=f"to publish the student again: samegoal-pipelines erase-student {district_id} "
-            "STUDENT_NUMBER --undo",
+        sentence = (
+            f"a student with this number was erased on {erased:%Y-%m-%d}, and every night drops that student"
         )
-    raise NothingToExplainError(
-        f"no student has the student number {shown(number) or '(empty)'}, neither in the rows landed on "
-        f"{night.snapshot_date} nor in anything ever published{f'; {behind.sentence}' if behind else ''}",
-        district_id=district_id,
-        next_step=behind.next_step
-        if behind
-        else "it is text: check leading zeros, and that it is StudentNumber and not StudentID",
-    )
+        undo = "samegoal-pipelines erase-student ID STUDENT_NUMBER --undo"
+        next_step = f"to publish the student again: {undo}"
+    else:
+        where = f"neither in the rows landed on {night.snapshot_date} nor in anything ever published"
+        sentence = f"no student has the student number {shown(number) or '(empty)'}, {where}"
+        next_step = "it is text: check leading zeros, and that it is StudentNumber and not StudentID"
+        if behind:
+            sentence, next_step = f"{sentence}; {behind.sentence}", behind.next_step
+    raise NothingToExplainError(sentence, district_id=district_id, next_step=next_step)
 
 
 def _landed_with(people: Tables | None, wanted: str) -> set[int]:
@@ -274,21 +271,22 @@ def _in_words(
 ) -> list[str]:
     """What was published, the result of the rows and the rule, and any contradiction."""
     status, left, change = known.published, known.departure, known.last_change
-    if status is None:
-        gone = left and f"; left on {left['snapshot_date']} as {left['last_status']}: {left['why']}"
-        said = [f"published: nothing{gone or ', on that night or before'}"]
-    else:
-        said = [
-            f"published: {status['status']} at {status['building'] or 'no building'}, unchanged since "
-            f"{status['since']}"
-        ]
+    if status:
+        where = f"{status['status']} at {status['building'] or 'no building'}"
+        said = [f"published: {where}, unchanged since {status['since']}"]
         if seen is not None and seen.carried_over:
             said[0] += "; carried over, because this night's rows cannot be relied on"
         if change and change["change"] == "status" and change["old_status"] != change["new_status"]:
             said.append(f"published before {change['snapshot_date']}: {change['old_status']}")
+    elif left:
+        said = [
+            f"published: nothing; left on {left['snapshot_date']} as {left['last_status']}: {left['why']}"
+        ]
+    else:
+        said = ["published: nothing, on that night or before"]
     if seen is not None:
         said += seen.sentences()
-    elif status is not None:
+    elif status:
         rule = list(RULES).index(status["reason"]) + 1
         said += [
             f"rule {rule} decided: {RULES[status['reason']].sentence} ({status['reason']})",
@@ -308,3 +306,51 @@ def _in_words(
             f"samegoal-pipelines replay {night.district_id} --from {night.snapshot_date} recomputes it"
         )
     return said
+
+
+# -- the students of a held night --
+
+
+def students_of_hold(
+    deployment: Deployment, district_id: str, night: date, run_id: str
+) -> tuple[StudentChange, ...]:
+    """The students who would be added, removed, or change their status or number, ordered by number."""
+    held = SnapshotPayload.from_landed(
+        deployment.landing.read(HELD_SNAPSHOT, district_id=district_id, night=night, run_id=run_id)
+    )
+    columns, nowhere = ["student_id", "student_number", "status"], (None, None)
+    kept = held.status[columns]
+    after = {one: tuple(rest) for one, *rest in kept.astype(object).where(kept.notna(), None).to_numpy()}
+    c = STATUS.table.c
+    here = c.district_id == district_id
+    with as_operator(deployment.warehouse, "looking up the published students") as connection:
+        published = connection.execute(sa.select(*(c[n] for n in columns)).where(here, c.valid_to.is_(None)))
+        before = {one: tuple(rest) for one, *rest in published if one not in held.carried_over}
+        changed = {
+            one: (before.get(one, nowhere), after.get(one, nowhere))
+            for one in before.keys() | after.keys()
+            if before.get(one) != after.get(one)
+        }
+        gained = [number for (old, _), (number, _) in changed.values() if number and number != old]
+        query = sa.select(c.student_number, c.student_id).distinct().order_by(c.student_id)
+        holders: dict[str | None, list[int]] = defaultdict(list)  # who have or had each number
+        for number, student in connection.execute(query.where(here, c.student_number.in_(gained))):
+            holders[number].append(student)
+    why, found = held.why_absent(), []
+    for student, ((old_number, old_status), (number, status)) in changed.items():
+        others = ", ".join(str(one) for one in holders[number] if one != student)
+        of_others = f"the student number is or was that of StudentID {others} too" if others else None
+        renumbered = old_status and status and number != old_number
+        found.append(
+            StudentChange(
+                student_id=student,
+                student_number=number or old_number,
+                change="status" if old_status and status else "added" if status else "removed",
+                old_status=old_status,
+                new_status=status,
+                changed_columns=["student_number"] if renumbered else [],
+                previous_number=old_number if renumbered else None,
+                why=of_others if status else why.get(student, NO_ROWS),
+            )
+        )
+    return tuple(sorted(found, key=lambda one: (one.student_number or "", one.student_id)))

@@ -177,12 +177,12 @@ class PublishedStudent(NamedTuple):
     """The latest `departures` row, if not published: snapshot_date, last_status, why."""
 
 
-def numbers_like(
+def students_with_number(
     engine: sa.Engine, district_id: str, number: str, on: date | None = None
-) -> set[tuple[int, str]]:
-    """Student ids and numbers that contain these characters, published as of a night, or else at any time.
+) -> set[int]:
+    """The students published with this number as of a night, or else at any time. Spaces around do not count.
 
-    The caller picks the exact match, or the match that ignores spaces.
+    `number` has none.
     """
     c = STATUS.table.c
     query = sa.select(c.student_id, c.student_number).distinct()
@@ -190,7 +190,7 @@ def numbers_like(
     if on is not None:
         query = query.where(valid_on(on))
     with as_operator(engine, "looking up the student") as connection:
-        return {(student_id, text) for student_id, text in connection.execute(query)}
+        return {student_id for student_id, text in connection.execute(query) if text.strip() == number}
 
 
 def student_as_of(engine: sa.Engine, district_id: str, student_id: int, night: date) -> PublishedStudent:

@@ -6,7 +6,7 @@ import subprocess
 from contextlib import suppress
 from hashlib import sha256
 
-from samegoal_pipelines.cli.credentials import read_secret
+from samegoal_pipelines.cli.access import read_secret
 from samegoal_pipelines.operations.runs import execute
 from samegoal_pipelines_tests.cli.asking import PROGRAM, run
 from samegoal_pipelines_tests.warehouse.factories import rows

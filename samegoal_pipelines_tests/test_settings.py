@@ -87,3 +87,18 @@ def test_keys_can_come_from_a_file_and_from_one_place_only(tmp_path, monkeypatch
     file.unlink()
     with pytest.raises(ValueError, match="SAMEGOAL_SECRET_KEY_FILE names a file that does not exist"):
         Settings()
+
+
+def test_certificates_that_are_not_there_are_not_blamed_on_qmlativ(tmp_path, monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "gone.pem"))
+    with pytest.raises(ValueError, match="REQUESTS_CA_BUNDLE names a file that does not exist"):
+        Settings(home=tmp_path)
+    (tmp_path / "gone.pem").write_text("no certificate")
+    with pytest.raises(ValueError, match="REQUESTS_CA_BUNDLE names a file without readable certificates"):
+        Settings(home=tmp_path)
+
+
+def test_a_relative_landing_is_below_the_home(tmp_path):
+    assert Settings(home=tmp_path, landing_url="a/b/").landing_root == f"{tmp_path}/a/b"
+    assert Settings(home=tmp_path, landing_url="/srv/landing").landing_root == "/srv/landing"
+    assert Settings(home=tmp_path, landing_url="s3://bucket/a").landing_root == "s3://bucket/a"

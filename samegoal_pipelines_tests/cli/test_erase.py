@@ -20,20 +20,17 @@ from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines_tests.cli.asking import run
 from samegoal_pipelines_tests.defs.daemon_fixtures import REPOSITORY
 from samegoal_pipelines_tests.defs.test_housekeeping import land
+from samegoal_pipelines_tests.mass_changes import enrolled
 from samegoal_pipelines_tests.pipeline import TODAY
 
-ENROLLED = [{"StudentID": 11, "StartDate": "2026-08-12"}]
 ERASURES = "select district_id, erased_by, files_erased from samegoal.erasures order by 1"
 
 
 @pytest.fixture
 def both(district):
-    return [district(ENROLLED, id=name, name=f"{name.title()} ISD", code=name) for name in ("alpha", "beta")]
-
-
-@pytest.fixture
-def alpha(both):
-    return both[0]
+    return [
+        district(enrolled(1), id=name, name=f"{name.title()} ISD", code=name) for name in ("alpha", "beta")
+    ]
 
 
 @pytest.fixture
@@ -58,7 +55,8 @@ def registered(pipeline, deployment, both):
 
 
 def files(deployment, district_id: str) -> list[Path]:
-    return sorted(Path(deployment.settings.landing_root, district_id).rglob("*"))
+    paths = Path(deployment.settings.landing_root, district_id).rglob("*")
+    return sorted(path for path in paths if path.is_file())
 
 
 def tables_with(pipeline, condition: str) -> set[str]:
@@ -93,20 +91,18 @@ def test_only_a_confirmed_erasure_erases_and_leaves_no_row_or_report(published, 
             row = {**key, "districts": len(lines), "digest": "\n".join(lines)}
             connection.execute(sa.insert(alerts_sent).values(**row))
     others = published.published("beta"), files(deployment, "beta")
-    landed = len([path for path in files(deployment, "alpha") if path.is_file()])
+    landed = len(files(deployment, "alpha"))
     assert landed > 20
 
     asked = run("districts", "erase", "alpha").ok
-
     assert "would be erased" in asked.stdout
     assert "rows of student_status_history" in asked.stdout
     assert asked.stderr.startswith("alpha: nothing is erased yet; ")
     assert asked.stderr.count("\n") == 1
     assert published.statuses("alpha")
-    assert len([path for path in files(deployment, "alpha") if path.is_file()]) == landed
+    assert len(files(deployment, "alpha")) == landed
 
     erased = run("districts", "erase", "alpha", "--yes")
-
     assert (erased.returncode, erased.stderr) == (0, "")
     assert "recorded as done by Pat Young" in erased.stdout
     assert "Dagster's record of past runs still names the district" in erased.stdout
@@ -135,7 +131,7 @@ def test_a_script_may_ask_what_would_go(registered):
 
 
 @pytest.mark.parametrize("killed_at", ["landing", "partition", "record"])
-def test_the_next_erasure_finishes_a_killed_one(registered, deployment, alpha, monkeypatch, killed_at):
+def test_the_next_erasure_finishes_a_killed_one(registered, deployment, both, monkeypatch, killed_at):
     def die(*_):
         raise KeyboardInterrupt
 
@@ -151,9 +147,9 @@ def test_the_next_erasure_finishes_a_killed_one(registered, deployment, alpha, m
 
     assert rows_left(registered, "alpha") == {"erasures"}
     with pytest.raises(InvalidDistrictError, match=r"not completely erased; finish it first: .* alpha --yes"):
-        registered.add(alpha)
+        registered.add(both[0])
 
-    left = len([path for path in files(deployment, "alpha") if path.is_file()])
+    left = len(files(deployment, "alpha"))
     assert erase_district(deployment, "alpha", dry_run=True).rows == {}
     erase_district(deployment, "alpha")
 
@@ -161,12 +157,12 @@ def test_the_next_erasure_finishes_a_killed_one(registered, deployment, alpha, m
     assert partitions() == {"beta"}
     assert [(who, count) for who, _, count in registered.rows(ERASURES)] == [("alpha", left)]
     registered.source.sandbox.districts.pop()
-    registered.add(alpha)
+    registered.add(both[0])
 
 
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED])
 def test_a_district_with_a_run_going_on_is_not_erased(registered, deployment, status):
-    run_id = start_run(status=status)
+    run_id = start_run(status)
     with pytest.raises(EraseRefusedError, match=f"^alpha: erasing: run {run_id} is still in progress; wait"):
         erase_district(deployment, "alpha")
     assert rows_left(registered, "alpha") == {"districts", "district_credentials"}
@@ -179,7 +175,7 @@ def test_a_run_that_begins_at_the_last_moment_keeps_its_files(registered, deploy
     erasing = erase.erase_rows
 
     def overtaken(*arguments):
-        start_run({BY_COMMAND_TAG: "true"})
+        start_run(**{BY_COMMAND_TAG: "true"})
         return erasing(*arguments)
 
     with monkeypatch.context() as meanwhile:
@@ -203,11 +199,10 @@ def test_what_is_no_district_erases_nothing(registered, deployment):
     assert registered.rows(ERASURES) == []
 
 
-def start_run(tags=None, status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED) -> str:
-    """A run of the nightly job for alpha that Dagster takes to be going on."""
-    name, tags = "nightly_snapshot", {"dagster/partition": "alpha", **(tags or {})}
+def start_run(status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED, **tags: str) -> str:
+    """A run of the nightly job for alpha that Dagster takes to be in progress."""
+    name, tags = "nightly_snapshot", {"dagster/partition": "alpha", **tags}
     origin = RemoteJobOrigin(REPOSITORY, name)
     with open_instance(Settings()) as instance:
-        return instance.add_run(
-            dg.DagsterRun(name, tags=tags, status=status, remote_job_origin=origin)
-        ).run_id
+        run = dg.DagsterRun(name, tags=tags, status=status, remote_job_origin=origin)
+        return instance.add_run(run).run_id

@@ -1,4 +1,4 @@
-"""A night in hostile surroundings: awkward paths, other programs' variables, an open umask."""
+"""A night in hostile surroundings (awkward paths, other programs' variables, an open umask), and the demo."""
 
 import os
 import shutil
@@ -11,8 +11,8 @@ import pytest
 
 from samegoal_pipelines.cli.demo import _run_until_stopped
 from samegoal_pipelines.sandbox import Sandbox, serve
-from samegoal_pipelines.settings import Settings, plain_link
-from samegoal_pipelines_tests.cli.asking import Answered, program, run
+from samegoal_pipelines.settings import plain_link
+from samegoal_pipelines_tests.cli.asking import Answered, Forked, program, run
 from samegoal_pipelines_tests.literal_district import literal_district
 from samegoal_pipelines_tests.mass_changes import ENTRIES, enrolled
 from samegoal_pipelines_tests.pipeline import TODAY
@@ -35,17 +35,13 @@ class Surroundings:
     """What the night wrote to standard error."""
 
     def __init__(self, folder: Path) -> None:
-        self.home = folder / "a, b [c] %2F é'"
-        self.foreign = folder / "another project"
+        self.home, self.foreign = folder / "a, b [c] %2F é'", folder / "another project"
         self.foreign.mkdir()
         (self.foreign / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
         ours = ("SAMEGOAL_", "DAGSTER_", "PG")
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(ours)},
-            **HOSTILE,
-            "SAMEGOAL_HOME": str(self.home),
-            "DAGSTER_HOME": str(self.foreign),
-        }
+        others = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        homes = {"SAMEGOAL_HOME": str(self.home), "DAGSTER_HOME": str(self.foreign)}
+        self.environment = others | HOSTILE | homes
 
     def run(self, *words: str, stdin: str = "", cwd: str = "/") -> Answered:
         return program(*words, input=stdin, env=self.environment, cwd=cwd, umask=0)
@@ -108,24 +104,26 @@ def test_the_demo_refuses_a_configured_database_or_landing(tmp_path, name):
     assert not (tmp_path / "home").exists()
 
 
-def test_certificates_that_are_not_there_are_not_blamed_on_qmlativ(tmp_path, monkeypatch):
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "gone.pem"))
-    with pytest.raises(ValueError, match="REQUESTS_CA_BUNDLE names a file that does not exist"):
-        Settings(home=tmp_path)
-    (tmp_path / "gone.pem").write_text("no certificate")
-    with pytest.raises(ValueError, match="REQUESTS_CA_BUNDLE names a file without readable certificates"):
-        Settings(home=tmp_path)
-
-
-def test_a_relative_landing_is_below_the_home(tmp_path):
-    assert Settings(home=tmp_path, landing_url="a/b/").landing_root == f"{tmp_path}/a/b"
-    assert Settings(home=tmp_path, landing_url="/srv/landing").landing_root == "/srv/landing"
-    assert Settings(home=tmp_path, landing_url="s3://bucket/a").landing_root == "s3://bucket/a"
-
-
 def test_the_ui_gets_a_short_folder_for_its_sockets(tmp_path, monkeypatch, capfd):
     long = tmp_path / ("long" * 25)
     long.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(long))
     _run_until_stopped([["python", "-c", "import os; print(os.environ.get('TMPDIR'))"]])
     assert capfd.readouterr().out == "/tmp\n"  # noqa: S108
+
+
+@pytest.mark.slow
+def test_the_demo_publishes_three_districts_and_works_a_second_time(tmp_path, monkeypatch):
+    """On a machine with nothing, with smaller districts; `.ci/run` runs the real one."""
+    for name in ("SAMEGOAL_DATABASE_URL", "SAMEGOAL_LANDING_URL", "SAMEGOAL_ALLOW_LOCAL_SOURCES"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("SAMEGOAL_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    for held in (False, True):
+        words = ["demo", *["--held"] * held]
+        done = Forked(*words, patched={"samegoal_pipelines.cli.demo.STUDENTS": [400, 300, 120]}).answer().ok
+        assert done.stdout.count(" published ") == 3 - held, done.stdout
+        assert done.stdout.count(" held ") == held, done.stdout
+        assert " dev " in done.stdout
+
+    assert "not running" in Forked("postgres", "status").answer().ok.stdout

@@ -1,4 +1,7 @@
-"""`sync --dry-run` and `districts preview`: what a night would publish; nothing is published or recorded."""
+"""`sync --dry-run`, `districts preview` and `replay`: what a night would publish, and past nights again.
+
+The rule that a replay changes is one that a district may change.
+"""
 
 from datetime import timedelta
 from pathlib import Path
@@ -8,14 +11,17 @@ import pytest
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.operations.runs import execute
 from samegoal_pipelines_tests.cli.asking import Ask
-from samegoal_pipelines_tests.mass_changes import TOMORROW, change, enrolled
+from samegoal_pipelines_tests.defs.test_withholding_nights import FAMILY
+from samegoal_pipelines_tests.mass_changes import ENTRIES, TOMORROW, change, enrolled
 from samegoal_pipelines_tests.pipeline import TODAY
 
 RECORDED = (
     *("snapshots", "current_snapshots", "student_changes", "departures", "registrar_worklist"),
     *("student_status_history", "student_demographics_history", "parent_demographics_history"),
 )
-PREVIEW = ("districts", "preview", "grand-bend", "--today", "2026-10-13")
+TONIGHT = ("sync", "grand-bend", "--today", str(TOMORROW))
+PREVIEW = ("districts", "preview", "grand-bend", "--today", str(TOMORROW))
+REPLAY = ("replay", "grand-bend", "--from")
 
 
 def everything(pipeline) -> tuple[object, list[Path]]:
@@ -37,7 +43,7 @@ def published(good_night, district):
 
 def test_a_dry_run_says_what_would_change_and_publishes_records_and_lands_nothing(pipeline, published, ask):
     before = everything(pipeline)
-    answer = ask("sync", "grand-bend", "--today", str(TOMORROW), "--dry-run", "--students").ok
+    answer = ask(*TONIGHT, "--dry-run", "--students").ok
     assert "dry run for 2026-10-13: 60 students (0 added, 2 changed, 0 removed)" in answer.stderr
     assert "it would be published. Nothing was published or recorded" in answer.stderr
     assert "grand-bend Grand Bend ISD would be published 60 59 0 0 1" in answer.lines
@@ -61,11 +67,11 @@ def test_a_dry_run_says_what_would_change_and_publishes_records_and_lands_nothin
 def test_a_dry_run_that_the_gate_would_hold_exits_with_3_and_says_why(pipeline, published, ask):
     change(published, range(3, 33), EndDate="2026-10-09")
     before = everything(pipeline)
-    answer = ask("sync", "grand-bend", "--today", str(TOMORROW), "--dry-run", "--json")
+    answer = ask(*TONIGHT, "--dry-run", "--json")
     assert answer.returncode == 3
     (report,) = answer.json
-    assert report["state"] == "held"
     (reason,) = report["reasons"]
+    assert report["state"] == "held"
     assert reason.startswith("31 of 60 students")
     assert "31 of them" in reason  # the rows of the published night say what time alone explains
     assert report["next_step"].startswith("check in Qmlativ whether their enrollments were ended")
@@ -80,13 +86,12 @@ def test_a_dry_run_that_the_gate_would_hold_exits_with_3_and_says_why(pipeline, 
 def test_a_date_in_the_future_needs_a_dry_run(pipeline, published, ask, monkeypatch):
     monkeypatch.setattr(District, "local_date", lambda *_: TODAY)
     future = str(TODAY + timedelta(days=30))
+    words = ("sync", "grand-bend", "--today", future)
     before = everything(pipeline)
-    refused = ask("sync", "grand-bend", "--today", future, SAMEGOAL_ALLOW_LOCAL_SOURCES="0").failed
+    refused = ask(*words, SAMEGOAL_ALLOW_LOCAL_SOURCES="0").failed
     assert "no night is published before its date" in refused.stderr
     assert f"samegoal-pipelines sync grand-bend --today {future} --dry-run" in refused.stderr
-
-    tried = ask("sync", "grand-bend", "--today", future, "--dry-run")
-    assert f"dry run for {future}: 60 students" in tried.stderr
+    assert f"dry run for {future}: 60 students" in ask(*words, "--dry-run").stderr
 
     pipeline.deployment.settings.allow_local_sources = False
     tags = {"samegoal/today": future}
@@ -116,9 +121,9 @@ def test_what_samegoal_has_is_compared_before_the_first_publish(pipeline, made, 
     file = tmp_path / "students.csv"
     file.write_bytes(b"\xef\xbb\xbfStudent Id,Last Name,Grade\r\n000001,Another,\r\n01,Somebody,01\r\n")
     before = everything(pipeline)
-    arguments = ("districts", "preview", "grand-bend", "--today", "2026-10-12", "--against", str(file))
+    arguments = (*PREVIEW, "--against", str(file))
     answer = ask(*arguments, "--json", "--students").ok
-    assert "dry run for 2026-10-12: 5 students (5 added, 0 changed, 0 removed)" in answer.stderr
+    assert "dry run for 2026-10-13: 5 students (5 added, 0 changed, 0 removed)" in answer.stderr
     told = answer.json
     assert (told["state"], told["gate"]) == ("published", None)
     found = told["comparison"]
@@ -144,8 +149,7 @@ def test_the_file_that_was_exported_is_the_same_also_where_a_student_is_carried_
     assert [found[name] for name in ("same", "different", "new", "missing")] == [5, 0, 0, 0]
     assert found["not_compared"] == ["District of Residence"]
 
-    entry = made.rows("Enrollment/EntryWithdrawal")[0]["EntryWithdrawalID"]
-    made.edit("Enrollment/EntryWithdrawal", entry, StartDate="soon")  # unreadable: carried over
+    made.edit(ENTRIES, 1, StartDate="soon")  # unreadable: carried over
     assert ask(*words).json["comparison"]["same"] == 5
 
 
@@ -165,10 +169,80 @@ def test_of_a_district_that_has_published_differences_are_listed_by_number(pipel
 def test_a_bad_file_is_refused_before_anything_is_read(pipeline, made, ask, tmp_path):
     file = tmp_path / "students.csv"
     file.write_text("Student Id,Grade\n000001,01\n000001,02\n")
-    answer = ask("districts", "preview", "grand-bend", "--against", str(file)).failed
+    answer = ask(*PREVIEW, "--against", str(file)).failed
     assert answer.stderr == (
         "error: grand-bend: preview: students.csv: lines 2 and 3 have the same Student Id; correct the file "
         "there, or save it again as CSV UTF-8 in SameGoal's layout, as `export` writes it\n"
     )
-    assert "000001" not in answer.stderr
     assert not pipeline.source.traffic.requests(kind="list")
+
+
+# -- replay --
+
+EMAILS = "select email from samegoal.parent_demographics_as_of(:night)"
+
+
+@pytest.fixture
+def two_nights(pipeline, district, prepared):
+    """A student whose parent is under restriction, published twice; the second night changes the status."""
+
+    def nights() -> None:
+        leaves = {"StartDate": "2026-08-12", "EndDate": TODAY.isoformat(), "WithdrawalCode": "77"}
+        pipeline.add(district([{"StudentID": 11, **leaves}], rows=FAMILY))
+        for night in (TODAY, TOMORROW):
+            assert pipeline.run(today=night).published
+
+    prepared("two nights with a parent under restriction", nights)
+    return pipeline
+
+
+def test_a_dry_run_shows_what_a_replay_then_does(two_nights, ask):
+    assert ask("districts", "set", "grand-bend", "--restricted-contacts", "show").ok
+
+    dry = ask(*REPLAY, "2026-10-12", "--dry-run").ok
+    assert two_nights.rows(EMAILS, night=TODAY) == [(None,)]
+    told = "2 of 2 nights from 2026-10-12 to 2026-10-13 would differ; nothing was changed"
+    assert dry.stderr == f"grand-bend: {told}\n"
+
+    done = ask(*REPLAY, "2026-10-12").ok
+    assert done.stdout == dry.stdout
+    listed = [line for line in done.lines if line.startswith("2026")]
+    assert listed == [f"{night} 1 0 0 0 0 1 0 0" for night in (TODAY, TOMORROW)]
+    assert two_nights.rows(EMAILS, night=TODAY) == [("pat@example.org",)]
+
+    assert ask(*REPLAY, "2026-10-12").ok.stdout == "no difference\n"
+
+
+def test_another_status_is_told_in_words_and_a_script_gets_numbers(two_nights, ask, monkeypatch):
+    for module in ("transforms.status", "tables.vocabulary"):
+        monkeypatch.setattr(f"samegoal_pipelines.{module}.GRADUATED_CODE", "77")
+
+    result = ask(*REPLAY, "2026-10-13", "--dry-run")
+    assert "2026-10-13: 1 from INACTIVE to GRADUATED" in result.stdout
+
+    facts = ask(*REPLAY, "2026-10-13", "--dry-run", "--json").json
+    (night,) = facts["nights"]
+    assert (facts["written"], facts["reason"], night["night"]) == (False, None, "2026-10-13")
+    assert (night["differs"], night["graduated"]) == (True, 1)
+    (transition,) = night["difference"]["transitions"]
+    assert transition == {"old_status": "INACTIVE", "new_status": "GRADUATED", "students": 1}
+
+
+def test_nights_without_a_snapshot_are_skipped_and_said(two_nights, ask):
+    two_nights.source.sandbox.districts[0].client_secret = "another"
+    assert two_nights.run(today=TODAY + timedelta(days=2)).failed
+
+    replayed = ask(*REPLAY, "2026-10-12").ok
+    assert "2026-10-14: skipped: failed, never published" in replayed.stdout
+
+
+def test_what_cannot_be_replayed_is_said_in_one_line(two_nights, ask):
+    before = two_nights.states()
+    reason = "replay: no night from 2026-10-14 on is published; the last one is 2026-10-13"
+    assert ask("replay", "nowhere", "--from", "2026-10-12").refusal.startswith("error: nowhere: ")
+    assert ask(*REPLAY, "2026-10-14").refusal == f"error: grand-bend: {reason}\n"
+    failed = ask(*REPLAY, "2026-10-14", "--json").failed
+    assert failed.stderr == f"error: grand-bend: {reason}\n"
+    asked = {"district_id": "grand-bend", "from": "2026-10-14", "dry_run": False}
+    assert failed.json == {**asked, "reason": reason, "written": False, "nights": [], "skipped": []}
+    assert two_nights.states() == before

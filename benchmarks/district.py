@@ -44,7 +44,7 @@ NIGHTS = ("first night, following Next", "second night, 8 connections")
 EARLY = {"District/SchoolYear", "District/Entity"}  # read before the others
 DEFS = "samegoal_pipelines.defs"
 PARTS = {
-    "read": [f"{DEFS}.raw:read_district"],
+    "read": [f"{DEFS}.students:read_district"],
     "validate": [f"{DEFS}.materializing:violations"],
     "land": [
         "samegoal_pipelines.landing.store:Landing.write",

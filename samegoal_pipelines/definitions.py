@@ -10,12 +10,10 @@ import dagster as dg
 
 from samegoal_pipelines.defs import (
     alerts,
-    dry_run,
     housekeeping,
     nightly,
+    op_jobs,
     published,
-    raw,
-    replay,
     report,
     students,
     worklist,
@@ -28,7 +26,7 @@ from samegoal_pipelines.reporting.addresses import check_addresses
 from samegoal_pipelines.settings import Settings
 
 OWNER = "team:data-engineers"
-ASSETS = [raw, students, published, worklist, report]
+ASSETS = [students, published, worklist, report]
 """The modules with assets. A module that is added here runs in the nightly job and in a release."""
 
 
@@ -41,8 +39,8 @@ def build_defs(deployment: Deployment | None = None) -> dg.Definitions:
         jobs=[
             nightly.nightly_snapshot,
             published.release_held_snapshot,
-            dry_run.dry_run,
-            replay.replay_nights,
+            op_jobs.dry_run,
+            op_jobs.replay_nights,
             housekeeping.prune_landing,
             report.make_nightly_report,
         ],

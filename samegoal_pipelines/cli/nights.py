@@ -14,7 +14,7 @@ from samegoal_pipelines.warehouse.session import StudentChange
 from samegoal_pipelines.warehouse.snapshots import Snapshot
 
 if TYPE_CHECKING:  # Dagster and pandas take a second to import
-    from samegoal_pipelines.defs.dry_run import DryRun
+    from samegoal_pipelines.defs.op_jobs import DryRun
     from samegoal_pipelines.districts.registry import District
 
 Outcome: TypeAlias = "Snapshot | DryRun | PipelineError"

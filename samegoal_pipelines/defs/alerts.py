@@ -13,9 +13,8 @@ from typing import Any
 
 import dagster as dg
 
-from samegoal_pipelines.defs.district_run import DistrictRun
+from samegoal_pipelines.defs.district_run import PUBLISHED_SNAPSHOT, DistrictRun
 from samegoal_pipelines.defs.errors import as_dagster_failure
-from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
 from samegoal_pipelines.defs.materializing import ERROR, Finding, check_evaluation, district_check
 from samegoal_pipelines.defs.report import missing_reports
 from samegoal_pipelines.deployment import Deployment

@@ -30,6 +30,7 @@ PARTITION_TAG = "dagster/partition"
 RELEASE_TAG = "samegoal/release"
 """The tag of runs that publish what is held."""
 DRY_RUN_JOB = "dry_run"
+PUBLISHED_SNAPSHOT = "published_snapshot"
 BY_COMMAND_TAG = ".dagster/samegoal_by_command"
 """The tag of runs started at a terminal. The UI hides such tags."""
 RETRIES = 2
@@ -55,14 +56,6 @@ class NotTonightError(PipelineError):
         "that night can no longer be read; the schedule runs tonight's, or run it now: launch "
         f"nightly_snapshot in the Dagster UI, or: {SYNC}"
     )
-    rerun = False
-
-
-class OutdatedError(PipelineError):
-    """The landed tables are outdated, because Qmlativ was read again."""
-
-    kind = Kind.OUTDATED
-    next_step = f"run the whole night again: materialize nightly_snapshot in the Dagster UI, or: {SYNC}"
     rerun = False
 
 
@@ -137,7 +130,7 @@ class DistrictRun:
         named, what = self._run.tags.get(TODAY_TAG), f"the run's tag {TODAY_TAG}"
         if self.is_release:
             config: Any = self._run.run_config
-            for key in ("ops", "published_snapshot", "config", "night"):
+            for key in ("ops", PUBLISHED_SNAPSHOT, "config", "night"):
                 config = config.get(key) or {}
             if config:
                 named, what = config, "the night"

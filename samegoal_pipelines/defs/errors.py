@@ -45,7 +45,7 @@ def as_dagster_failure(step: str, run: DistrictRun, *, of_night: bool = False) -
             _record(run, _in_step(stopped, step, run))
         raise
     except Exception as caught:
-        error = _in_step(_foreseen(caught), step, run)
+        error = _in_step(caught, step, run)
         next_step, wait = error.next_step, None
         if of_night:
             next_step, wait = error.next_step_of_night, wait_after(error, run.waits)
@@ -90,14 +90,12 @@ def wait_after(error: PipelineError, waits: Iterator[float]) -> float | None:
     return max(asked_for, wait * random.uniform(1 - _SPREAD, 1 + _SPREAD))  # noqa: S311
 
 
-def _foreseen(error: Exception) -> PipelineError:
-    if isinstance(error, PipelineError):
-        return error
-    detail = f"{unforeseen(error)}; last night's snapshot stays"
-    return PipelineError(detail, kind=Kind.DEFECT, next_step=REPORT)
-
-
-def _in_step(error: PipelineError, step: str, run: DistrictRun) -> PipelineError:
+def _in_step(caught: Exception, step: str, run: DistrictRun) -> PipelineError:
+    """The error with its step and district. An unforeseen one becomes a defect."""
+    error = caught
+    if not isinstance(error, PipelineError):
+        detail = f"{unforeseen(caught)}; last night's snapshot stays"
+        error = PipelineError(detail, kind=Kind.DEFECT, next_step=REPORT)
     error.step = f"{step}: {error.step}" if error.step else step
     error.district_id = run.district_id
     return error

@@ -12,8 +12,8 @@ from typing import Any
 import dagster as dg
 
 from samegoal_pipelines.defs.errors import in_plain_words
+from samegoal_pipelines.defs.instance import OVER
 from samegoal_pipelines.defs.metadata import table
-from samegoal_pipelines.defs.unfinished import OVER
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.errors import PipelineError
@@ -34,8 +34,8 @@ def prune(context: dg.OpExecutionContext, deployment: dg.ResourceParam[Deploymen
     students = pages = runs = 0
     for district in deployment.registry.list():
         with _noted(faults, district.id):
-            pruned[district.id] = len(prune_district(deployment, district, now))
-            students += prune_students(deployment, district, now)
+            nights, gone = prune_district(deployment, district, now)
+            pruned[district.id], students = len(nights), students + gone
     with _noted(faults, "pages of reports"):
         keep_from = now.date() - timedelta(days=settings.landing_nights)
         pages = len(deployment.landing.prune_pages(keep_from))
@@ -66,32 +66,29 @@ def _noted(faults: list[str], name: str) -> Iterator[None]:
         faults.append(f"{name}: {in_plain_words(error)}")
 
 
-def prune_district(deployment: Deployment, district: District, now: datetime) -> list[date]:
-    """Delete one district's expired landed nights, and return them.
+def prune_district(deployment: Deployment, district: District, now: datetime) -> tuple[list[date], int]:
+    """Delete one district's expired landed nights, and the history of students who left long ago.
 
-    The published night stays regardless of its age, because the next one is compared with its rows.
+    The published night stays regardless of its age, because the next one is compared with its rows. Students
+    stay in the history unless SAMEGOAL_HISTORY_DAYS is set, and as long as their nights can be replayed.
+
+    Returns:
+        The nights, and the number of students.
     """
+    settings, today = deployment.settings, district.local_date(now)
     published = last_published(deployment.warehouse, district.id)
-    today = district.local_date(now)
-    return deployment.landing.prune(
+    nights = deployment.landing.prune(
         district.id,
-        keep_from=today - timedelta(days=deployment.settings.landing_nights),
+        keep_from=today - timedelta(days=settings.landing_nights),
         today=today,
         local_date=district.local_date,
         also_keep={published.snapshot_date} if published else set(),
     )
-
-
-def prune_students(deployment: Deployment, district: District, now: datetime) -> int:
-    """Delete the history of students who left more than SAMEGOAL_HISTORY_DAYS ago. Return how many.
-
-    Nights that can be replayed keep theirs.
-    """
-    days = deployment.settings.history_days
-    if days is None:
-        return 0
-    before = district.local_date(now) - timedelta(days=max(days, deployment.settings.landing_nights))
-    return prune_history(deployment.warehouse, district.id, before)
+    students = 0
+    if settings.history_days is not None:
+        days = max(settings.history_days, settings.landing_nights)
+        students = prune_history(deployment.warehouse, district.id, today - timedelta(days=days))
+    return nights, students
 
 
 def prune_runs(instance: dg.DagsterInstance, before: datetime, keep: Set[str]) -> int:

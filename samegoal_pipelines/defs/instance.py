@@ -1,8 +1,11 @@
-"""Dagster's instance on the pipeline's Postgres, so that one setting serves both.
+"""Dagster's instance on the pipeline's Postgres, so that one setting serves both; and the runs in progress.
 
 Named by `dagster.yaml`. Dagster's `env:` entries have no default, and the embedded Postgres has no address
 before it is up. The two classes ask the deployment instead, so that `dg dev`, the webserver and the daemon
 start from any directory without preparation.
+
+Dagster monitors the runs that its daemon launched, including re-executions of a command's run. A command
+holds a lease while it executes a run (`operations.runs`), and a run without its lease is closed here.
 """
 
 from __future__ import annotations
@@ -17,14 +20,17 @@ import click
 import dagster as dg
 
 from samegoal_pipelines.defs.dagster_internals import LeanStorage
-from samegoal_pipelines.defs.district_run import PARTITION_TAG, PARTITIONS, SOURCE_HOST_TAG
+from samegoal_pipelines.defs.district_run import BY_COMMAND_TAG, PARTITION_TAG, PARTITIONS, SOURCE_HOST_TAG
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.postgres.databases import prepare_dagster_storage
 from samegoal_pipelines.settings import INSTANCE_FILES, Settings, plain_link
+from samegoal_pipelines.warehouse.leases import is_leased
 
 Instance = dg.DagsterInstance
 """For what commands do with it; only this package imports Dagster."""
+OVER = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+UNFINISHED = [status for status in dg.DagsterRunStatus if status not in OVER]
 
 
 class PipelineStorage(LeanStorage):
@@ -107,3 +113,29 @@ def _is_of_the_pipeline(dagster_home: Path) -> bool:
         return __name__ in (dagster_home / "dagster.yaml").read_text(encoding="utf-8")
     except (OSError, ValueError):
         return False
+
+
+# -- runs that are not over --
+
+
+def run_in_progress(instance: Instance, district_id: str) -> str | None:
+    """The id of the district's run in progress, if any."""
+    going_on = [status for status in UNFINISHED if status != dg.DagsterRunStatus.NOT_STARTED]
+    of_district = dg.RunsFilter(statuses=going_on, tags={PARTITION_TAG: district_id})
+    return next((run.run_id for run in instance.get_runs(of_district, limit=1)), None)
+
+
+def close_abandoned_runs(instance: Instance, deployment: Deployment, district_id: str | None = None) -> int:
+    """Mark as failed the runs of commands that were killed, even before the run started. Return how many."""
+    tags = {BY_COMMAND_TAG: "true", **({PARTITION_TAG: district_id} if district_id else {})}
+    ids = [
+        run.run_id
+        for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, tags=tags))
+        # a re-execution in the UI has the tags of the first run
+        if run.parent_run_id is None and not is_leased(deployment.warehouse, run.run_id)
+    ]
+    # A run that ended while its lease was looked up has given the lease back.
+    abandoned = instance.get_runs(dg.RunsFilter(run_ids=ids, statuses=UNFINISHED)) if ids else []
+    for run in abandoned:
+        instance.report_run_failed(run, "the command that ran it was killed")
+    return len(abandoned)

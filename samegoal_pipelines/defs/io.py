@@ -8,15 +8,14 @@ published.
 import dagster as dg
 import pandas as pd
 
-from samegoal_pipelines.defs.district_run import DistrictRun, OutdatedError
+from samegoal_pipelines.defs.district_run import DistrictRun
 from samegoal_pipelines.defs.errors import as_dagster_failure
+from samegoal_pipelines.errors import Kind, PipelineError
 
 Tables = dict[str, pd.DataFrame]
 IN_MEMORY = "in_memory"
 """The resource that passes a job's outcome to the command that runs it in process. It lands nothing."""
-
-
-MADE_FROM = {
+_MADE_FROM = {
     "cecs_filtered_enrollments": ("raw_enrollments",),
     "student_status": ("raw_enrollments",),
     "student_demographics": ("raw_enrollments", "raw_students"),
@@ -51,10 +50,10 @@ class LandingIOManager(dg.IOManager):
             return self._in_memory.get(asset, {})
         with as_dagster_failure(asset, self._run, of_night=True):
             newest = self._run.landing.newest(asset)
-            for raw in MADE_FROM.get(asset, ()):
+            for raw in _MADE_FROM.get(asset, ()):
                 read = self._run.landing.newest(raw)
                 if newest and read and read.landed_at > newest.landed_at:
-                    raise OutdatedError(f"{raw} was read again after it was made")
+                    raise PipelineError(f"{raw} was read again after it was made", kind=Kind.OUTDATED)
             if newest:
                 context.log.info(f"{asset} of {self._run.today} was landed by run {newest.run_id}")
             return self._run.landing.read(asset, run_id=newest.run_id if newest else None)

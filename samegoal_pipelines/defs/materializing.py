@@ -1,4 +1,4 @@
-"""How an asset is validated and materialized, and how a check's outcome is recorded.
+"""What an asset's definition says about its columns and checks, and how it is validated and materialized.
 
 A frame that breaks its schema is never stored: the asset yields a failed check with counts by column and then
 fails.
@@ -6,7 +6,6 @@ fails.
 
 import warnings
 from collections.abc import Generator, Iterator, Mapping
-from datetime import date
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -18,12 +17,63 @@ from samegoal_pipelines.errors import REPORT, Kind, PipelineError
 from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables.catalog import LANDED, published_tables
 from samegoal_pipelines.tables.declaration import Table
+from samegoal_pipelines.tables.lineage import LINEAGE, made_of
 from samegoal_pipelines.tables.validation import violations
-from samegoal_pipelines.transforms.snapshot import SnapshotPayload, compute_night
-from samegoal_pipelines.transforms.withholding import Withholding
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 
 SCHEMA_CHECK = "schema"
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
+_PLAIN_TYPES = {"text": "string", "code": "string", "flag": "boolean", "number": "float"}
+
+
+# -- in an asset's definition --
+
+
+def column_metadata(asset: str, tables: Mapping[str, Table]) -> dict[str, Any]:
+    """The columns of an asset and their lineage: the same for every night, so no event repeats them.
+
+    Dagster's UI does not show the lineage, so a column's description says what it is made of. A column of
+    several tables is called `table.column`. The only table of an asset is called "" here.
+    """
+    columns = {
+        f"{name}.{column.name}" if name else column.name: column
+        for name, table in tables.items()
+        for column in table.columns
+    }
+    origins = LINEAGE.get(asset, {})
+    schema = [
+        dg.TableColumn(
+            name,
+            _PLAIN_TYPES.get(column.type, column.type),
+            column.description + (f". Made of: {made_of(f'{asset}.{name}')}" if name in origins else ""),
+            dg.TableColumnConstraints(nullable=not column.required),
+        )
+        for name, column in columns.items()
+    ]
+    metadata: dict[str, Any] = {"dagster/column_schema": dg.TableSchema(schema)}
+    if origins:
+        deps = {
+            name: [dg.TableColumnDep(*source.split(".", 1)) for source in origin.sources]
+            for name, origin in origins.items()
+        }
+        metadata["dagster/column_lineage"] = dg.TableColumnLineage(deps)
+    return metadata
+
+
+def schema_check(asset: str) -> dg.AssetCheckSpec:
+    """The schema check of every stored asset."""
+    says = "Every table matches its declaration. Otherwise nothing is stored."
+    return district_check(asset, SCHEMA_CHECK, says)
+
+
+def district_check(asset: str, name: str, description: str) -> dg.AssetCheckSpec:
+    """A check with an outcome per district, so that one district's green does not hide another's red."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)  # of checks with partitions, in Dagster 1.13
+        return dg.AssetCheckSpec(name, asset=asset, description=description, partitions_def=DISTRICTS)
+
+
+# -- the outcome of a check --
 
 
 class Finding(NamedTuple):
@@ -41,26 +91,6 @@ class Finding(NamedTuple):
             for name, value in self.metadata.items()
         }
         return {**self._asdict(), "metadata": metadata}
-
-
-class SchemaBrokenError(PipelineError):
-    """A table does not match its declaration. Names table, columns, checks and counts."""
-
-    kind = Kind.DEFECT
-    next_step = REPORT
-
-
-def schema_check(asset: str) -> dg.AssetCheckSpec:
-    """The schema check of every stored asset."""
-    says = "Every table matches its declaration. Otherwise nothing is stored."
-    return district_check(asset, SCHEMA_CHECK, says)
-
-
-def district_check(asset: str, name: str, description: str) -> dg.AssetCheckSpec:
-    """A check with an outcome per district, so that one district's green does not hide another's red."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.PreviewWarning)  # of checks with partitions, in Dagster 1.13
-        return dg.AssetCheckSpec(name, asset=asset, description=description, partitions_def=DISTRICTS)
 
 
 def check_results(asset: str, findings: Mapping[str, Finding]) -> list[dg.AssetCheckResult]:
@@ -84,6 +114,27 @@ def check_evaluation(
     )
 
 
+# -- validating and materializing --
+
+
+class SchemaBrokenError(PipelineError):
+    """A table does not match its declaration. Names table, columns, checks and counts."""
+
+    kind = Kind.DEFECT
+    next_step = REPORT
+
+
+def broken_columns(tables: Mapping[str, pd.DataFrame], declared: Mapping[str, Table]) -> str:
+    """Where tables do not match their declarations, by table, column and count. Empty if they do."""
+    found = (violations(frame, declared[name]) for name, frame in tables.items())
+    return "; ".join(filter(None, found))
+
+
+def declared_tables(payload: SnapshotPayload) -> dict[str, Table]:
+    """The declarations of what is to be published."""
+    return published_tables(payload.shows.show_restricted_contacts)
+
+
 def validate_tables(
     asset: str, tables: Mapping[str, pd.DataFrame], declared: Mapping[str, Table]
 ) -> Generator[dg.AssetCheckResult, None, dict[str, Finding]]:
@@ -96,7 +147,7 @@ def validate_tables(
     Raises:
         SchemaBrokenError: raised after the failed check is yielded.
     """
-    broken = _broken(tables, declared)
+    broken = broken_columns(tables, declared)
     said = broken or f"every column of {counted(len(tables), 'table')} as declared"
     rows = {"rows checked": sum(map(len, tables.values()))}
     found = {SCHEMA_CHECK: Finding(not broken, said, rows, ERROR)}
@@ -104,31 +155,6 @@ def validate_tables(
         yield from check_results(asset, found)
         raise SchemaBrokenError(f"{broken}; nothing was stored")
     return found
-
-
-def _broken(tables: Mapping[str, pd.DataFrame], declared: Mapping[str, Table]) -> str:
-    found = (violations(frame, declared[name]) for name, frame in tables.items())
-    return "; ".join(filter(None, found))
-
-
-def declared_tables(payload: SnapshotPayload) -> dict[str, Table]:
-    """The declarations of what is to be published."""
-    return published_tables(payload.shows.show_restricted_contacts)
-
-
-def compute_valid_night(
-    raw: Mapping[str, Mapping[str, pd.DataFrame]], today: date, withholding: Withholding, what: str = ""
-) -> SnapshotPayload:
-    """What is published for the raw rows of a night, checked against the declarations.
-
-    `what` names the night in a SchemaBrokenError.
-    """
-    payload = compute_night(
-        raw["raw_enrollments"], raw["raw_students"], raw["raw_parents"], today, withholding=withholding
-    )
-    if broken := _broken(payload.published(), declared_tables(payload)):
-        raise SchemaBrokenError(f"{what}{broken}; nothing was changed")
-    return payload
 
 
 def materialize_tables(

@@ -21,7 +21,7 @@ from samegoal_pipelines.defs.district_run import (
     SOURCE_HOST_TAG,
     TODAY_TAG,
 )
-from samegoal_pipelines.defs.unfinished import UNFINISHED, close_abandoned_runs
+from samegoal_pipelines.defs.instance import UNFINISHED, close_abandoned_runs
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import all_pauses
 from samegoal_pipelines.districts.registry import District
@@ -80,11 +80,9 @@ def look_at_tonight(
 
     `tick` is the tick's scheduled time, as Dagster writes it into the tags of its runs.
     """
-    registered = deployment.registry.list()
-    begun = list(districts_due(registered, now))
-    begun_ids = {district.id for district, _ in begun}
-    pauses = all_pauses(deployment.warehouse)
-    due = {one.id: night for one, night in begun if one.id not in pauses or not pauses[one.id].covers(night)}
+    registered, pauses = deployment.registry.list(), all_pauses(deployment.warehouse)
+    begun = {district.id: night for district, night in districts_due(registered, now)}
+    due = {id: night for id, night in begun.items() if id not in pauses or not pauses[id].covers(night)}
     started, unfinished = read_ledger(instance, set(due.values()), now, tick)
 
     def outcome(district: District) -> str:
@@ -92,7 +90,7 @@ def look_at_tonight(
             return "disabled"
         if district.awaits_secret:
             return "awaiting secret"
-        if district.id not in begun_ids:
+        if district.id not in begun:
             return f"before {NIGHT_BEGINS:%H:%M} local time"
         if district.id not in due:
             return "paused"

@@ -1,42 +1,47 @@
 """Group published: tonight's snapshot, published completely, held for a person, or released by one.
 
-A release is a run with the tag samegoal/release that materializes `published_snapshot` from the held rows.
-Assets that depend on the snapshot follow in the same run. Nothing is read from Qmlativ. A failed release does
-not count as a failed night.
+`transforms.gate` decides what is held. A release is a run with the tag samegoal/release that materializes
+`published_snapshot` from the held rows. Assets that depend on the snapshot follow in the same run. Nothing is
+read from Qmlativ. A failed release does not count as a failed night.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import dagster as dg
 from pydantic import Field
 
-from samegoal_pipelines.defs.district_run import DISTRICTS, RELEASE_TAG, DistrictRun
-from samegoal_pipelines.defs.errors import as_dagster_failure, tag_outcome
-from samegoal_pipelines.defs.gate import (
-    GATE_CHECK,
+from samegoal_pipelines.defs.dagster_internals import location_of
+from samegoal_pipelines.defs.district_run import (
+    DISTRICTS,
+    PARTITION_TAG,
     PUBLISHED_SNAPSHOT,
-    RELEASE_JOB,
-    gate_check,
-    gate_finding,
-    held_failure,
+    RELEASE_TAG,
+    DistrictRun,
 )
+from samegoal_pipelines.defs.errors import as_dagster_failure, tag_outcome
 from samegoal_pipelines.defs.io import Tables
-from samegoal_pipelines.defs.lineage import published_columns
 from samegoal_pipelines.defs.materializing import (
+    ERROR,
     Finding,
     check_results,
+    column_metadata,
     declared_tables,
+    district_check,
     materialized,
     schema_check,
     validate_tables,
 )
-from samegoal_pipelines.defs.metadata import rows_facts, snapshot_facts
+from samegoal_pipelines.defs.metadata import rows_facts, snapshot_facts, table
 from samegoal_pipelines.defs.students import refuse_a_lost_restriction
 from samegoal_pipelines.defs.worklist import list_of_held
 from samegoal_pipelines.errors import SYNC, Kind, PipelineError
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.landing.runs import HELD_SNAPSHOT, LandedEvidence
+from samegoal_pipelines.tables.catalog import PUBLISHED, VIEWS
+from samegoal_pipelines.tables.limits import Limits
+from samegoal_pipelines.transforms.gate import Verdict, shares
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload, assemble_snapshot
 from samegoal_pipelines.transforms.withholding import (
     CONFIDENTIAL_PHONES_SHOWN,
@@ -47,6 +52,9 @@ from samegoal_pipelines.transforms.withholding import (
 from samegoal_pipelines.warehouse.publishing import find_held, publish_or_hold, release
 from samegoal_pipelines.warehouse.rows import content_of
 from samegoal_pipelines.warehouse.snapshots import Snapshot
+
+GATE_CHECK = "gate"
+RELEASE_JOB = "release_held_snapshot"
 
 
 class Release(dg.Config):
@@ -65,8 +73,17 @@ class Release(dg.Config):
     group_name="published",
     kinds={"postgres"},
     partitions_def=DISTRICTS,
-    check_specs=[schema_check(PUBLISHED_SNAPSHOT), gate_check],
-    metadata=published_columns(PUBLISHED_SNAPSHOT),
+    check_specs=[
+        schema_check(PUBLISHED_SNAPSHOT),
+        district_check(
+            PUBLISHED_SNAPSHOT,
+            GATE_CHECK,
+            "Tonight's snapshot differs little enough from the published one to replace it. Red: it is held, "
+            "with these numbers, and SameGoal keeps reading last night's until a person has looked and runs "
+            f"the job {RELEASE_JOB}, or until a later night passes.",
+        ),
+    ],
+    metadata=column_metadata(PUBLISHED_SNAPSHOT, {view: VIEWS[view] for view in PUBLISHED}),
 )
 def published_snapshot(
     context: dg.AssetExecutionContext,
@@ -114,7 +131,11 @@ def published_snapshot(
                 context, district_run, landed_run_id, cecs_filtered_enrollments, student_status
             )
             tag_outcome(district_run, "held")
-            raise held_failure(district_run, outcome)
+            raise dg.Failure(
+                f"{district_run.district_id}: held: {outcome.reason}; last night's snapshot stays. To do: "
+                f"{outcome.to_do}, or with the job {RELEASE_JOB} in the Dagster UI",
+                allow_retries=False,  # a retry would be held again
+            )
 
 
 def refuse_finished_run(context: dg.AssetExecutionContext) -> None:
@@ -131,6 +152,56 @@ def refuse_finished_run(context: dg.AssetExecutionContext) -> None:
         )
 
 
+def gate_finding(
+    context: dg.AssetExecutionContext,
+    run: DistrictRun,
+    outcome: Snapshot,
+    verdict: Verdict,
+    about: Mapping[str, Any],
+) -> Finding:
+    """The outcome of the gate's check, with the shares and their limits.
+
+    It also shows the facts `about` a held snapshot, because no materialization does.
+    """
+    facts = shares_facts(verdict, run.district.limits)
+    if outcome.held:
+        to_do = {"what to do": outcome.to_do, "release it": _release_link(context, run)}
+        return Finding(False, f"held: {outcome.reason}", {**facts, **about, **to_do}, ERROR)
+    said = "nothing to compare: the district's first snapshot, or the same rows as are published"
+    return Finding(True, "within the limits" if facts else said, facts, ERROR)
+
+
+def shares_facts(verdict: Verdict, limits: Limits) -> dict[str, Any]:
+    """What the gate compared, and its limits. Dagster sorts by name, so that this comes first."""
+    if not verdict.numbers:
+        return {}
+    columns = ("what", "rows", "of", "share", "held above")
+    return {"each share and its limit": table(columns, shares(limits, verdict.numbers))}
+
+
+def _release_link(context: dg.AssetExecutionContext, run: DistrictRun) -> dg.MarkdownMetadataValue:
+    """A link to the release in the launchpad, filled in except for who and why."""
+    config = f"""\
+ops:
+  published_snapshot:
+    config:
+      night: '{run.today}'
+      who: ''  # your name; empty: SAMEGOAL_OPERATOR
+      why: ''  # required
+"""
+    tag = {"tags[0][key]": PARTITION_TAG, "tags[0][value]": run.district_id}
+    page = f"/locations/{location_of(context.run)}/jobs/{RELEASE_JOB}/playground/setup"
+    query = urlencode({"config": config, **tag})
+    return dg.MetadataValue.md(
+        f"[Publish what is held: say why, and launch]({page}?{query})\n\n"
+        f"This publishes exactly what was held for {run.district_id} for {run.today}, not what Qmlativ "
+        "says now. Who released it and why is recorded."
+    )
+
+
+# -- a release --
+
+
 def release_held(context: dg.AssetExecutionContext, config: Release, run: DistrictRun) -> Iterator[Any]:
     """Publish the held snapshot of this run's night, and turn its check green."""
     with as_dagster_failure("release", run):
@@ -141,12 +212,9 @@ def release_held(context: dg.AssetExecutionContext, config: Release, run: Distri
         refuse_a_lost_restriction(run, RESTRICTION_NOT_KNOWN not in held.notes)
         payload = _read_held(run, held)
         found = yield from validate_tables(PUBLISHED_SNAPSHOT, payload.published(), declared_tables(payload))
+        identity = run.identity(held.landed_run_id)
         published = release(
-            run.deployment.warehouse,
-            run.identity(held.landed_run_id),
-            content_of(payload),
-            released_by=who,
-            reason=why,
+            run.deployment.warehouse, identity, content_of(payload), released_by=who, reason=why
         )
         if held_run := context.instance.get_run_by_id(held.run_id):  # Dagster prunes old ones
             said = f"What was held here has been released by run {context.run.run_id}."

@@ -12,13 +12,12 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from samegoal_pipelines.defs.district_run import DISTRICTS, DistrictRun
+from samegoal_pipelines.defs.district_run import DISTRICTS, PUBLISHED_SNAPSHOT, DistrictRun
 from samegoal_pipelines.defs.errors import as_dagster_failure
-from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
 from samegoal_pipelines.defs.io import Tables
-from samegoal_pipelines.defs.lineage import table_columns
 from samegoal_pipelines.defs.materializing import (
     check_evaluation,
+    column_metadata,
     materialized,
     schema_check,
     validate_tables,
@@ -39,7 +38,7 @@ from samegoal_pipelines.warehouse.worklist import publish_worklist
     partitions_def=DISTRICTS,
     deps=[PUBLISHED_SNAPSHOT],
     check_specs=[schema_check(WORKLIST), *finding_checks(WORKLIST)],
-    metadata=table_columns(REGISTRAR_WORKLIST),
+    metadata=column_metadata(WORKLIST, {"": REGISTRAR_WORKLIST}),
 )
 def registrar_worklist(
     context: dg.AssetExecutionContext,

@@ -19,8 +19,12 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from samegoal_pipelines.defs.district_run import DISTRICTS
-from samegoal_pipelines.defs.instance import Instance, open_instance
-from samegoal_pipelines.defs.unfinished import close_abandoned_runs, run_in_progress
+from samegoal_pipelines.defs.instance import (
+    Instance,
+    close_abandoned_runs,
+    open_instance,
+    run_in_progress,
+)
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError, UnknownDistrictError
 from samegoal_pipelines.districts.registration import checked_id

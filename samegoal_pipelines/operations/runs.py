@@ -16,17 +16,16 @@ from samegoal_pipelines.defs.district_run import (
     BY_COMMAND_TAG,
     DRY_RUN_JOB,
     PARTITIONS,
+    PUBLISHED_SNAPSHOT,
     SOURCE_HOST_TAG,
     TODAY_TAG,
     refuse_the_future,
 )
-from samegoal_pipelines.defs.dry_run import DryRun
 from samegoal_pipelines.defs.errors import RunFailedError, error_of
-from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT, RELEASE_JOB
-from samegoal_pipelines.defs.instance import open_instance
+from samegoal_pipelines.defs.instance import close_abandoned_runs, open_instance
 from samegoal_pipelines.defs.nightly import nightly_snapshot
-from samegoal_pipelines.defs.replay import replay_landed_nights, replay_nights
-from samegoal_pipelines.defs.unfinished import close_abandoned_runs
+from samegoal_pipelines.defs.op_jobs import DryRun, replay_landed_nights, replay_nights
+from samegoal_pipelines.defs.published import RELEASE_JOB
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import SecretAwaitedError
 from samegoal_pipelines.districts.registry import District
@@ -116,7 +115,7 @@ def execute(
 ) -> FinishedRun:
     """Run a job for one district in this process, on the instance that the UI shows.
 
-    Dagster does not monitor such a run, so this process holds its lease (`defs.unfinished`).
+    Dagster does not monitor such a run, so this process holds its lease (`defs.instance`).
     """
     definition = build_defs(deployment).resolve_job_def(job)
     run_id, log_level = str(uuid4()), "DEBUG" if deployment.debug else "CRITICAL"

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from samegoal_pipelines.defs.errors import RunFailedError
-from samegoal_pipelines.defs.housekeeping import prune_students
+from samegoal_pipelines.defs.housekeeping import prune_district
 from samegoal_pipelines.landing import Landing, Rewritten
 from samegoal_pipelines.operations import erase
 from samegoal_pipelines.operations.erase import EraseRefusedError, StudentNotErasedError, erase_student
@@ -194,7 +194,7 @@ def test_the_history_of_students_who_are_long_gone_is_pruned_if_set(published, d
     def pruned(days: int | None, nights: int) -> int:
         monkeypatch.setattr(deployment.settings, "history_days", days)
         noon = pd.Timestamp(DAYS[1], tz="UTC").to_pydatetime() + timedelta(days=nights, hours=20)
-        return prune_students(deployment, registered, noon)
+        return prune_district(deployment, registered, noon)[1]
 
     assert [pruned(None, 900), pruned(30, 29)] == [0, 0]
     assert traces.in_database(deployment.warehouse, [NUMBER])

@@ -2,7 +2,6 @@
 
 import shutil
 from datetime import date
-from pathlib import Path
 from types import ModuleType
 
 import dagster as dg
@@ -13,7 +12,7 @@ import sqlalchemy as sa
 
 from samegoal_pipelines import definitions
 from samegoal_pipelines.cli.nights import line
-from samegoal_pipelines.defs.district_run import DISTRICTS
+from samegoal_pipelines.defs.district_run import DISTRICTS, PUBLISHED_SNAPSHOT
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.sandbox import Sandbox
@@ -304,7 +303,17 @@ def test_a_release_keeps_the_list_that_was_made_when_the_night_was_held(pipeline
 
 
 def test_a_second_destination_follows_every_night_and_release(pipeline, good_night, monkeypatch, tmp_path):
-    monkeypatch.setattr(definitions, "ASSETS", [*definitions.ASSETS, second_destination(tmp_path)])
+    """A module with one asset, as CONTRIBUTING.md describes it."""
+
+    @dg.asset(deps=[PUBLISHED_SNAPSHOT], partitions_def=DISTRICTS, group_name="copies")
+    def second_destination(deployment: dg.ResourceParam[Deployment]) -> None:
+        with deployment.warehouse.connect() as connection:
+            rows = pd.read_sql(sa.text("select * from samegoal.student_status"), connection)
+        rows.to_parquet(tmp_path / "student_status.parquet")
+
+    module = ModuleType("second_destination")
+    module.second_destination = second_destination  # type: ignore[attr-defined]
+    monkeypatch.setattr(definitions, "ASSETS", [*definitions.ASSETS, module])
     made = good_night(enrolled(300))
     change(made, WITHDRAWN, EndDate="2026-10-09")
 
@@ -318,20 +327,6 @@ def test_a_second_destination_follows_every_night_and_release(pipeline, good_nig
     assert inactive() == 0
     assert pipeline.release(today=TOMORROW).published
     assert inactive() == 39
-
-
-def second_destination(folder: Path) -> ModuleType:
-    """A destination as CONTRIBUTING.md describes it: a module with one asset."""
-
-    @dg.asset(deps=["published_snapshot"], partitions_def=DISTRICTS, group_name="copies")
-    def second_destination(deployment: dg.ResourceParam[Deployment]) -> None:
-        with deployment.warehouse.connect() as connection:
-            rows = pd.read_sql(sa.text("select * from samegoal.student_status"), connection)
-        rows.to_parquet(folder / "student_status.parquet")
-
-    module = ModuleType("second_destination")
-    module.second_destination = second_destination  # type: ignore[attr-defined]
-    return module
 
 
 def test_contacts_that_were_set_to_be_withheld_since_are_not_released(pipeline, held, monkeypatch):

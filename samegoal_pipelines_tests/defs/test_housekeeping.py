@@ -93,7 +93,7 @@ def test_the_published_night_stays_however_old_it_is(pipeline, district, deploym
     land(deployment, made.id, *back(night, 1))
     afterwards = datetime(2026, 12, 1, 12, tzinfo=UTC)
 
-    assert prune_district(deployment, deployment.registry.get(made.id), afterwards) == back(night, 1)
+    assert prune_district(deployment, deployment.registry.get(made.id), afterwards) == (back(night, 1), 0)
     assert deployment.landing.nights(made.id) == [night]
 
 
@@ -102,7 +102,7 @@ def test_the_date_is_the_district_s_own(pipeline, district, deployment):
     registered = deployment.registry.get("grand-bend")
     land(deployment, "grand-bend", date(2026, 10, 1), date(2026, 10, 2))
     noon = datetime(2026, 11, 5, 12, tzinfo=UTC)  # the 6th there
-    assert prune_district(deployment, registered, noon) == [date(2026, 10, 1)]
+    assert prune_district(deployment, registered, noon) == ([date(2026, 10, 1)], 0)
 
 
 def test_what_cannot_be_pruned_stops_no_other(alpha_and_beta, deployment, today, monkeypatch, prune):

@@ -1,10 +1,13 @@
-"""A night of the schedule that stumbles over something that passes is tried again; nothing else is.
+"""A night that stumbles over something that passes is tried again, or goes on; nothing else is.
 
-The runs are as the daemon would start them: without a terminal that waits for them.
+The runs are as the daemon would start them, without a terminal that waits for them, unless a test says so.
 """
 
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -13,6 +16,8 @@ from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.defs import published
 from samegoal_pipelines.defs.district_run import DistrictRun
 from samegoal_pipelines.defs.errors import LONGEST_WAIT, wait_after
+from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.qmlativ.connection import RetryPolicy
 from samegoal_pipelines.qmlativ.errors import (
     AccessRefusedError,
@@ -21,22 +26,21 @@ from samegoal_pipelines.qmlativ.errors import (
 )
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.warehouse.errors import WarehouseUnavailableError
-from samegoal_pipelines_tests.pipeline import TODAY, failure
+from samegoal_pipelines_tests.pipeline import TODAY, Pipeline, failure
 
 TWO = [{"StudentID": 11, "StartDate": "2026-08-12"}, {"StudentID": 12, "StartDate": "2026-08-12"}]
 ATTEMPTS = 5  # requests that the client makes before it gives a page up
 
-Night = Callable[..., dg.ExecuteInProcessResult]
-
 
 @pytest.fixture
-def scheduled_night(pipeline, monkeypatch) -> Night:
+def scheduled_night(pipeline, district, monkeypatch) -> Callable[..., dg.ExecuteInProcessResult]:
     """A district's night without a terminal, with shorter waits."""
     monkeypatch.setenv("SAMEGOAL_RETRY_SECONDS", "0.05")
     pipeline.deployment.settings = Settings()
     policy = RetryPolicy(attempts=ATTEMPTS, backoff=0.001, longest_wait=0.01)
     registry = pipeline.deployment.registry
     monkeypatch.setattr(registry, "connection", partial(registry.connection, retry_policy=policy))
+    pipeline.add(district(TWO))
     return pipeline.execute
 
 
@@ -48,10 +52,22 @@ def events(result: dg.ExecuteInProcessResult, kind: str) -> list[dg.DagsterEvent
     return [event for event in result.all_events if event.event_type_value == kind]
 
 
+def before_publishing(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    """Act at the first attempt to publish."""
+    publish, acted = published.publish_or_hold, []
+
+    def act_once(*arguments, **facts):
+        if not acted:
+            acted.append(True)
+            act()
+        return publish(*arguments, **facts)
+
+    monkeypatch.setattr(published, "publish_or_hold", act_once)
+
+
 def test_a_night_that_meets_503_is_tried_again_and_published_as_one_attempt(
-    pipeline, district, source, scheduled_night, instance
+    pipeline, source, scheduled_night, instance
 ):
-    pipeline.add(district(TWO))
     storm = source.faults.add(object="Student/Student", status=503, times=ATTEMPTS)
     meanwhile: list[tuple] = []
     source.faults.add(kind="metadata", nth=2, run=lambda _: meanwhile.extend(attempts(pipeline)))
@@ -72,9 +88,8 @@ def test_a_night_that_meets_503_is_tried_again_and_published_as_one_attempt(
 
 
 def test_a_source_that_stays_down_is_tried_three_times_and_the_last_reason_stands(
-    pipeline, district, source, scheduled_night
+    pipeline, source, scheduled_night
 ):
-    pipeline.add(district(TWO))
     storm = source.faults.add(kind="metadata", status=503)
 
     result = scheduled_night()
@@ -92,18 +107,12 @@ def test_a_source_that_stays_down_is_tried_three_times_and_the_last_reason_stand
 
 
 def test_a_publish_that_postgres_breaks_off_is_tried_again_without_reading_again(
-    pipeline, district, source, scheduled_night, monkeypatch
+    pipeline, source, scheduled_night, monkeypatch
 ):
-    pipeline.add(district(TWO))
-    publish, broken = published.publish_or_hold, []
+    def break_off() -> None:
+        raise WarehouseUnavailableError("publishing: Postgres cancelled the work or is shutting down")
 
-    def once_broken(*arguments, **facts):
-        if not broken:
-            broken.append(True)
-            raise WarehouseUnavailableError("publishing: Postgres cancelled the work or is shutting down")
-        return publish(*arguments, **facts)
-
-    monkeypatch.setattr(published, "publish_or_hold", once_broken)
+    before_publishing(monkeypatch, break_off)
 
     assert scheduled_night().success
 
@@ -111,8 +120,7 @@ def test_a_publish_that_postgres_breaks_off_is_tried_again_without_reading_again
     assert len(source.traffic.requests(kind="metadata")) == 1
 
 
-def test_at_a_terminal_nothing_is_tried_again(pipeline, district, source, scheduled_night):
-    pipeline.add(district(TWO))
+def test_at_a_terminal_nothing_is_tried_again(pipeline, source, scheduled_night):
     storm = source.faults.add(kind="metadata", status=503)
 
     night = pipeline.run()
@@ -146,3 +154,49 @@ def test_what_does_not_pass_by_itself_has_no_wait_and_costs_none(error):
     waits = iter([60])
     assert wait_after(error, waits) is None
     assert wait_after(SourceUnavailableError("down"), waits) is not None
+
+
+# -- Postgres is restarted in the middle, with the warehouse and with Dagster's own record in it --
+
+
+@pytest.fixture
+def server(monkeypatch) -> Iterator[EmbeddedPostgres]:
+    """A Postgres of this test's own."""
+    home = Path(tempfile.mkdtemp(prefix="samegoal-restart-"))
+    monkeypatch.setenv("SAMEGOAL_HOME", str(home))
+    monkeypatch.setenv("SAMEGOAL_DATABASE_URL", "")
+    monkeypatch.setenv("SAMEGOAL_ALLOW_LOCAL_SOURCES", "1")
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    with EmbeddedPostgres(home) as running:
+        yield running
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["while reading", "before publishing"])
+def test_the_night_is_published_all_the_same_and_its_run_is_green(
+    server, source, district, monkeypatch, moment
+):
+    """At a terminal."""
+    deployment = Deployment()
+    pipeline = Pipeline(deployment, source)
+    pipeline.add(district(TWO))
+    restarts: list[str] = []
+
+    def restart(*_: object) -> None:
+        restarts.append(moment)
+        server._stop()  # cuts every connection
+        server._ensure_running()
+
+    if moment == "while reading":
+        source.faults.add(object="Student/Student", kind="list", nth=1, run=restart)
+    else:
+        before_publishing(monkeypatch, restart)
+
+    night = pipeline.run()
+
+    assert restarts == [moment]
+    assert night.published, night.reason
+    assert pipeline.rows("select snapshot_date, state from samegoal.snapshots") == [(TODAY, "published")]
+    assert pipeline.rows("select status from dagster.runs") == [("SUCCESS",)]
+    deployment.warehouse.dispose()

@@ -1,6 +1,5 @@
 """The schedule starts each active district once per local night, whatever the clocks do."""
 
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -8,7 +7,6 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
-import sqlalchemy as sa
 from dagster._core.remote_origin import RemoteJobOrigin
 
 from samegoal_pipelines.definitions import build_defs
@@ -24,7 +22,6 @@ from samegoal_pipelines.defs.nightly import (
 )
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.reporting.nightly_status import NIGHT_BEGINS
-from samegoal_pipelines.tables.warehouse import districts as districts_table
 from samegoal_pipelines.warehouse.leases import lease
 from samegoal_pipelines_tests.defs.daemon_fixtures import REPOSITORY, zone_at
 from samegoal_pipelines_tests.defs.test_run_costs import counted_statements
@@ -96,19 +93,17 @@ def test_every_local_date_is_started_exactly_once_and_soon_after_one(first, last
 # -- what Dagster's runs tell --
 
 
-def run_of(district_id: str, night: str, **facts: Any) -> dg.DagsterRun:
-    tags = {
-        SCHEDULE_TAG: SCHEDULE_NAME,
-        "samegoal/today": night,
-        "dagster/partition": district_id,
-        TICK_TAG: EARLIER_TICK,
-        **facts.pop("tags", {}),
-    }
-    return made(tags, facts.pop("status", dg.DagsterRunStatus.SUCCESS))
+def made(tags: dict[str, str], status: str = "SUCCESS", job: str = "nightly_snapshot") -> dg.DagsterRun:
+    origin = RemoteJobOrigin(REPOSITORY, job)
+    return dg.DagsterRun(job, tags=tags, status=dg.DagsterRunStatus[status], remote_job_origin=origin)
 
 
-def made(tags: dict[str, str], status: dg.DagsterRunStatus, job: str = "nightly_snapshot") -> dg.DagsterRun:
-    return dg.DagsterRun(job, tags=tags, status=status, remote_job_origin=RemoteJobOrigin(REPOSITORY, job))
+def run_of(
+    district_id: str, night: object, status: str = "SUCCESS", tick: str = EARLIER_TICK
+) -> dg.DagsterRun:
+    """A run that the schedule made."""
+    by_schedule = {SCHEDULE_TAG: SCHEDULE_NAME, TICK_TAG: tick}
+    return made({**by_schedule, "samegoal/today": str(night), "dagster/partition": district_id}, status)
 
 
 TONIGHT, TOMORROW = date(2026, 10, 12), date(2026, 10, 13)
@@ -123,16 +118,15 @@ def ledger(*runs: dg.DagsterRun, night: date = TONIGHT, now: datetime | None = N
 
 
 def test_a_night_that_was_started_is_not_started_again_whatever_became_of_it():
-    by_status = {status.value: status for status in dg.DagsterRunStatus}
-    del by_status["MANAGED"]
-    started, _ = ledger(*(run_of(name, "2026-10-12", status=status) for name, status in by_status.items()))
-    assert {name for name, night in started if night == TONIGHT} == {*by_status}
+    statuses = {status.name for status in dg.DagsterRunStatus} - {"MANAGED"}
+    started, _ = ledger(*(run_of(status, TONIGHT, status) for status in statuses))
+    assert {name for name, night in started if night == TONIGHT} == statuses
     assert {name for name, night in started if night == TOMORROW} == set()
 
 
 def test_a_night_that_was_run_by_hand_is_run_by_the_schedule_all_the_same():
     by_hand = {"samegoal/today": "2026-10-12", "dagster/partition": "austin"}
-    assert ledger(made(by_hand, dg.DagsterRunStatus.SUCCESS)) == (set(), set())
+    assert ledger(made(by_hand)) == (set(), set())
 
 
 def test_a_run_that_this_tick_made_and_did_not_hand_over_is_asked_for_again():
@@ -141,11 +135,10 @@ def test_a_run_that_this_tick_made_and_did_not_hand_over_is_asked_for_again():
     Dagster itself fails a run of an earlier tick after five minutes and starts it anew: asked for again, the
     district would run twice.
     """
-    not_queued = dg.DagsterRunStatus.NOT_STARTED
     started, unfinished = ledger(
-        run_of("austin", "2026-10-12", status=not_queued, tags={TICK_TAG: TICK}),
-        run_of("new-york", "2026-10-12", status=dg.DagsterRunStatus.QUEUED, tags={TICK_TAG: TICK}),
-        run_of("honolulu", "2026-10-12", status=not_queued),
+        run_of("austin", TONIGHT, "NOT_STARTED", TICK),
+        run_of("new-york", TONIGHT, "QUEUED", TICK),
+        run_of("honolulu", TONIGHT, "NOT_STARTED"),
     )
     assert {name for name, _ in started} == {"new-york", "honolulu"}
     assert "austin" not in unfinished
@@ -157,7 +150,7 @@ def test_a_clock_that_was_set_back_brings_no_night_again_nor_yesterdays(hours):
     now = datetime.now(UTC)
     tonight, set_back = now.date(), now - timedelta(hours=hours)
 
-    started, _ = ledger(run_of("austin", tonight.isoformat()), night=set_back.date(), now=set_back)
+    started, _ = ledger(run_of("austin", tonight), night=set_back.date(), now=set_back)
 
     assert {("austin", tonight), ("austin", set_back.date())} <= started
     assert ("austin", tonight + timedelta(days=1)) not in started
@@ -167,17 +160,17 @@ def test_a_clock_that_was_set_back_brings_no_night_again_nor_yesterdays(hours):
 def test_a_clock_that_had_leapt_ahead_stops_no_district_until_that_night_comes(days):
     now = datetime.now(UTC)
     tonight = (now - timedelta(days=days)).date()
-    leapt = run_of("austin", now.date().isoformat(), status=dg.DagsterRunStatus.FAILURE)
-    guams = run_of("guam", (tonight + timedelta(days=1)).isoformat())  # where it is tomorrow already
+    leapt = run_of("austin", now.date(), "FAILURE")
+    guams = run_of("guam", tonight + timedelta(days=1))  # where it is tomorrow already
     started, _ = ledger(leapt, guams, night=tonight, now=now - timedelta(days=days))
     assert ("austin", tonight) not in started
     assert ("guam", tonight + timedelta(days=1)) in started
 
 
 def test_a_run_that_is_not_over_is_known_however_it_was_started():
-    for status in map(dg.DagsterRunStatus, ["NOT_STARTED", "QUEUED", "STARTING", "STARTED", "CANCELING"]):
+    for status in ("NOT_STARTED", "QUEUED", "STARTING", "STARTED", "CANCELING"):
         _, unfinished = ledger(
-            run_of("new-york", "2026-10-11", status=status),
+            run_of("new-york", "2026-10-11", status),
             made({"dagster/partition": "austin"}, status),
             made({}, status, "make_nightly_report"),
             run_of("honolulu", "2026-10-11"),
@@ -188,18 +181,20 @@ def test_a_run_that_is_not_over_is_known_however_it_was_started():
 # -- a tick --
 
 
-@pytest.fixture
-def at_noon() -> str:
-    """A time zone in which it is noon, so that the night has begun there."""
-    return zone_at(12)
+AT_NOON = zone_at(12)  # where it is noon, so that the night has begun
+
+
+def night_there() -> date:
+    return datetime.now(ZoneInfo(AT_NOON)).date()
 
 
 @pytest.fixture
-def add(pipeline, district, at_noon) -> Callable[..., None]:
-    """Register a district where the night has begun."""
+def add(pipeline, district):
+    """Register districts where the night has begun."""
 
-    def register(name: str, **how: Any) -> None:
-        pipeline.add(district([], id=name, name=name, code=name), timezone=at_noon, **how)
+    def register(*names: str, **how: Any) -> None:
+        for name in names:
+            pipeline.add(district([], id=name, name=name, code=name), timezone=AT_NOON, **how)
 
     return register
 
@@ -216,22 +211,19 @@ def tick(pipeline, instance) -> tuple[list[dg.RunRequest], str | None]:
     return list(data.run_requests or []), data.skip_message
 
 
-def start(instance: dg.DagsterInstance, request: dg.RunRequest, status: str = "SUCCESS") -> None:
+def start(instance: dg.DagsterInstance, request: dg.RunRequest) -> None:
     """Make the run that was asked for, as the daemon does."""
-    tags = {**request.tags, "dagster/partition": request.partition_key or "", TICK_TAG: EARLIER_TICK}
-    instance.add_run(made(tags, dg.DagsterRunStatus[status]))
+    instance.add_run(run_of(request.partition_key or "", request.tags["samegoal/today"]))
 
 
-def test_a_tick_asks_for_every_active_district_once(pipeline, add, instance, at_noon):
-    for name in ("alpha", "beta", "gamma"):
-        add(name)
+def test_a_tick_asks_for_every_active_district_once(pipeline, add, instance):
+    add("alpha", "beta", "gamma")
     add("delta", client_secret=None)
     pipeline.deployment.registry.set("gamma", active=False)
 
     requests, _ = tick(pipeline, instance)
     assert [request.partition_key for request in requests] == ["alpha", "beta"]
-    there = datetime.now(ZoneInfo(at_noon)).date().isoformat()
-    assert {request.tags["samegoal/today"] for request in requests} == {there}
+    assert {request.tags["samegoal/today"] for request in requests} == {night_there().isoformat()}
     assert {request.tags["samegoal/source_host"] for request in requests} == {"127.0.0.1"}
     assert instance.get_dynamic_partitions("district") == ["alpha", "beta"]
 
@@ -245,11 +237,11 @@ def test_a_tick_asks_for_every_active_district_once(pipeline, add, instance, at_
     )
 
 
-def test_paused_districts_are_left_out_on_their_own_date_and_named(pipeline, add, instance, at_noon):
-    there = datetime.now(ZoneInfo(at_noon)).date()
+def test_paused_districts_are_left_out_on_their_own_date_and_named(pipeline, add, instance):
+    add("alpha", "beta")
+    there = night_there()
     nights = {"alpha": (there, there), "beta": (there - timedelta(days=9), there - timedelta(days=1))}
     for name, (first, last) in nights.items():
-        add(name)
         pause(pipeline.deployment.warehouse, name, paused_from=first, paused_to=last, set_by="pat")
 
     requests, _ = tick(pipeline, instance)
@@ -260,14 +252,9 @@ def test_paused_districts_are_left_out_on_their_own_date_and_named(pipeline, add
     assert skipped == "0 runs requested; 1 paused: alpha; 1 started already: beta"
 
 
-def test_a_district_whose_last_night_is_still_running_is_skipped_and_looked_at_again(
-    pipeline, add, instance, at_noon
-):
-    add("alpha")
-    add("beta")
-    last_night = (datetime.now(ZoneInfo(at_noon)).date() - timedelta(days=1)).isoformat()
-    running = run_of("alpha", last_night, status=dg.DagsterRunStatus.STARTED)
-    instance.add_run(running)
+def test_a_district_whose_last_night_is_still_running_is_skipped_and_looked_at_again(pipeline, add, instance):
+    add("alpha", "beta")
+    running = instance.add_run(run_of("alpha", night_there() - timedelta(days=1), "STARTED"))
 
     requests, _ = tick(pipeline, instance)
     assert [request.partition_key for request in requests] == ["beta"]
@@ -285,9 +272,7 @@ def test_a_district_whose_last_night_is_still_running_is_skipped_and_looked_at_a
 @pytest.mark.parametrize("status", ["NOT_STARTED", "STARTING", "STARTED"])
 def test_the_next_tick_runs_what_a_killed_command_left(pipeline, add, instance, status):
     add("alpha")
-    by_command = {"dagster/partition": "alpha", BY_COMMAND_TAG: "true"}
-    killed = dg.DagsterRun("nightly_snapshot", tags=by_command, status=dg.DagsterRunStatus[status])
-    instance.add_run(killed)
+    killed = instance.add_run(made({"dagster/partition": "alpha", BY_COMMAND_TAG: "true"}, status))
 
     with lease(pipeline.deployment.warehouse, "another run"):
         requests, _ = tick(pipeline, instance)
@@ -299,23 +284,18 @@ def test_the_next_tick_runs_what_a_killed_command_left(pipeline, add, instance, 
 # -- 1,200 districts --
 
 
-def register(engine: sa.Engine, count: int, timezone: str) -> None:
-    """Districts in the registry, by the fastest way."""
-    facts = {"timezone": timezone, "secret_set_at": datetime.now(UTC)}
-    rows = []
-    for n in range(count):
-        host = f"qmlativ{n}.example.org"
-        where = {"base_url": f"https://{host}/API", "source_host": host}
-        rows.append({"district_id": f"district-{n:04d}", "name": f"District {n}", **where, **facts})
-    with engine.begin() as connection:
-        connection.execute(sa.insert(districts_table), rows)
+REGISTER = """
+    insert into samegoal.districts (district_id, name, base_url, source_host, timezone, secret_set_at)
+    select 'district-' || to_char(n, 'FM0000'), n, 'https://' || n || '.org/API', n || '.org', :zone, now()
+    from generate_series(0, :count - 1) n
+"""
 
 
-def test_a_tick_for_1200_districts_makes_as_few_queries_as_one_for_3(pipeline, instance, at_noon):
+def test_a_tick_for_1200_districts_makes_as_few_queries_as_one_for_3(pipeline, instance):
     counts = []
     for registered in (3, 1_200):
         pipeline.rows("delete from samegoal.districts")
-        register(pipeline.deployment.warehouse, registered, at_noon)
+        pipeline.rows(REGISTER, count=registered, zone=AT_NOON)
         with counted_statements() as seen:
             requests, _ = tick(pipeline, instance)
         assert len(requests) == registered
@@ -344,7 +324,7 @@ def test_runs_are_tagged_with_their_host_by_one_deployment(monkeypatch):
     districts = {"alpha", "beta", "gamma"}
     with dg.instance_for_test(overrides={"run_coordinator": queue}) as instance:
         for district_id in districts:
-            run = instance.add_run(made({"dagster/partition": district_id}, dg.DagsterRunStatus.NOT_STARTED))
+            run = instance.add_run(made({"dagster/partition": district_id}, "NOT_STARTED"))
             instance.run_coordinator.submit_run(dg.SubmitRunContext(run, workspace=None))
         queued = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
     hosts = {run.tags["samegoal/source_host"] for run in queued}

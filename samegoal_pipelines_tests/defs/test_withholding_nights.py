@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from samegoal_pipelines.cli.nights import line
-from samegoal_pipelines.defs import published, replay
+from samegoal_pipelines.defs import op_jobs, published
 from samegoal_pipelines.defs.errors import RunFailedError
 from samegoal_pipelines.operations.runs import run_replay
 from samegoal_pipelines.transforms.withholding import (
@@ -290,7 +290,7 @@ def test_what_was_under_way_at_a_switch_is_not_published(pipeline, deployment, s
         assert pipeline.published() == before
         deployment.registry.set("grand-bend", **{switch: True})
 
-    monkeypatch.setattr(replay, "replay", when(warehouse_replay, "show_restricted_contacts"))
+    monkeypatch.setattr(op_jobs, "replay", when(warehouse_replay, "show_restricted_contacts"))
     with pytest.raises(RunFailedError, match="shows contacts that the district has been set to"):
         run_replay(deployment, "grand-bend", first=TODAY, dry_run=False)
     assert pipeline.published() == before

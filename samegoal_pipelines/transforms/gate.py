@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -85,9 +84,9 @@ class Verdict:
 
         Either may hold it. The numbers are those of the comparison that does, or these if both or neither do.
         """
-        compared = f"compared with the night {night}, the last one published before this one"
+        compared = f"compared with the night {night}, the last one published before this one: "
         further = tuple(
-            reason._replace(sentence=f"{compared}: {reason.sentence}")
+            reason._replace(sentence=compared + reason.sentence)
             for reason in earlier.found
             if reason not in self.found
         )
@@ -99,7 +98,7 @@ def judge(
     limits: Limits,
     measured: Measured,
     *,
-    emptied: Mapping[str, int] = MappingProxyType({}),
+    emptied: Mapping[str, int] | None = None,
     staying: Students | None = None,
 ) -> Verdict:
     """Judge tonight's snapshot, compared with one published snapshot.
@@ -116,7 +115,7 @@ def judge(
         numbers["dropped_by_time"] = int(by_time.sum())
         numbers["expired_by_time"] = int((by_time & ~measured.graduated).sum())
         numbers["edited"] -= numbers["dropped_by_time"]
-    reasons = tuple(_reasons(limits, numbers, emptied))
+    reasons = tuple(_reasons(limits, numbers, emptied or {}))
     return Verdict(reasons, numbers, numbers.get("dropped_by_time"))
 
 
@@ -149,10 +148,8 @@ def _reasons(limits: Limits, numbers: Counter[str], emptied: Mapping[str, int]) 
     for limit in SHARES:
         if nobody and limit.name in ("dropped", "carried_over"):  # said already
             continue
-        part, whole = numbers[limit.numerator], numbers[limit.denominator]
-        if _is_beyond(limits, limit, part, whole):
-            sentence = limit.sentence.format_map(_words(limits, limit, numbers, part, whole))
-            yield Reason(limit.name, sentence, limit.next_step)
+        if _is_beyond(limits, limit, numbers[limit.numerator], numbers[limit.denominator]):
+            yield Reason(limit.name, _sentence(limits, limit, numbers), limit.next_step)
     for qmlativ_object, rows in emptied.items():  # no edit, even if it affects few published rows
         if rows >= EMPTIED_LEAST:
             yield Reason(
@@ -162,41 +159,29 @@ def _reasons(limits: Limits, numbers: Counter[str], emptied: Mapping[str, int]) 
             )
 
 
-def _words(limits: Limits, limit: Limit, counted: Mapping[str, int], part: int, whole: int) -> dict[str, Any]:
-    """The values that a limit's sentence may use."""
-    value = limits[limit.name]
-    share = _share(part, whole, value)
-    because = f", {part:,} of them ({share}) not because time has passed"
-    if "dropped_by_time" not in counted:
-        because = (
-            " (how many of them only because time has passed cannot be told: the rows that the published "
-            "snapshot was made from are not in the landing)"
-        )
-    return {
-        **counted,
-        "part": f"{part:,}",
-        "whole": f"{whole:,}",
-        "share": share,
-        "of": part_of(part, whole, limit.rows, value),
-        "dropped_of": part_of(counted["dropped"], whole, limit.rows, value),
-        "because": because,
-        "limit": limit.shown(value),
-    }
-
-
 def _is_beyond(limits: Limits, limit: Limit, part: int, whole: int) -> bool:
     """Whether the share is above the limit, exactly. A share at the limit is not above it."""
     above = 100 * part > Fraction(str(limits[limit.name])) * whole
     return bool(whole and above and part >= limits.least(limit, whole))
 
 
-def part_of(part: int, whole: int, what: str, limit: float) -> str:
-    """`812 of 900 students (90.2%)`."""
-    return f"{part:,} of {whole:,} {what} ({_share(part, whole, limit)})"
+def _sentence(limits: Limits, limit: Limit, numbers: Counter[str]) -> str:
+    """The limit's sentence with its numbers, such as `812 of 900 students (90.2%)`."""
+    value, part, whole = limits[limit.name], numbers[limit.numerator], numbers[limit.denominator]
 
+    def share(count: int) -> str:
+        """A percentage, with enough digits to show on which side of the limit it is."""
+        exact = 100 * count / whole
+        digits = next((n for n in range(1, 6) if round(exact, n) != value), 6)
+        return f"{exact:.{digits}f}%"
 
-def _share(part: int, whole: int, limit: float) -> str:
-    """A percentage, with enough digits to show on which side of the limit it is."""
-    share = 100 * part / whole if whole else 100.0
-    digits = next((n for n in range(1, 6) if round(share, n) != limit), 6)
-    return f"{share:.{digits}f}%"
+    because = f", {part:,} of them ({share(part)}) not because time has passed"
+    if "dropped_by_time" not in numbers:
+        because = (
+            " (how many of them only because time has passed cannot be told: the rows that the published "
+            "snapshot was made from are not in the landing)"
+        )
+    of, dropped = (f"{n:,} of {whole:,} {limit.rows} ({share(n)})" for n in (part, numbers["dropped"]))
+    words = {"part": f"{part:,}", "whole": f"{whole:,}", "share": share(part), "because": because}
+    words |= {"of": of, "dropped_of": dropped, "limit": limit.shown(value)}
+    return limit.sentence.format_map({**numbers, **words})

@@ -46,7 +46,6 @@ class NightChanges:
     """Every student with a change, if requested."""
 
 
-Rows = list[list[Any]]
 _OF_SNAPSHOT = ("snapshot_date", "students", "carried_over", "reason", "run_id")
 
 
@@ -65,6 +64,9 @@ def changes_by_night(
 
     A night has one entry per state: published, and also held or failed if that came later.
     """
+    flips: defaultdict[date, Counter[tuple[str, str | None, str | None]]] = defaultdict(Counter)
+    why_removed: defaultdict[date, Counter[str]] = defaultdict(Counter)
+    listed: defaultdict[date, list[StudentChange]] = defaultdict(list)
     with as_operator(engine, "looking up the changes") as connection:
         nights = _attempts(connection, district_id, since)
         if since is None and last_nights is not None:
@@ -72,15 +74,27 @@ def changes_by_night(
             nights = [one for one in nights if one.snapshot_date in dates]
         if not nights:
             return []
-        start = nights[0].snapshot_date
-        counted = _by_night(connection, _counted(district_id, start))
-        listed = _by_night(connection, _listed(district_id, start)) if students else {}
-    return [
-        _with_changes(one, counted.get(one.snapshot_date, []), listed.get(one.snapshot_date, []), students)
-        if one.state == "published"
-        else one
-        for one in nights
-    ]
+        counted, in_full = _queries(district_id, nights[0].snapshot_date)
+        for night, change, old, new, why, number in connection.execute(counted):
+            flips[night][change, old, new] += number
+            if why:
+                why_removed[night][why] += number
+        for night, *row in connection.execute(in_full) if students else ():
+            listed[night].append(StudentChange(*row))
+
+    def with_changes(one: NightChanges) -> NightChanges:
+        counts = dict.fromkeys(CHANGES, 0)
+        for (change, _, _), number in flips[one.snapshot_date].items():
+            counts[change] += number
+        return replace(
+            one,
+            counts=counts,
+            flips=tuple(StatusChange(*kind, number) for kind, number in flips[one.snapshot_date].items()),
+            departures=dict(why_removed[one.snapshot_date].most_common()),
+            listed=tuple(listed[one.snapshot_date]) if students else None,
+        )
+
+    return [with_changes(one) if one.state == "published" else one for one in nights]
 
 
 def _attempts(connection: sa.Connection, district_id: str, since: date | None) -> list[NightChanges]:
@@ -112,54 +126,19 @@ def _attempts(connection: sa.Connection, district_id: str, since: date | None) -
     return [attempt for night in found.values() for attempt in night.values()]
 
 
-def _with_changes(night: NightChanges, counted: Rows, listed: Rows, students: bool) -> NightChanges:
-    counts = dict.fromkeys(CHANGES, 0)
-    flips: Counter[tuple[str, str | None, str | None]] = Counter()
-    why_removed: Counter[str] = Counter()
-    for change, old, new, why, number in counted:
-        counts[change] += number
-        flips[change, old, new] += number
-        if why:
-            why_removed[why] += number
-    return replace(
-        night,
-        counts=counts,
-        flips=tuple(StatusChange(*change, number) for change, number in flips.items()),
-        departures=dict(why_removed.most_common()),
-        listed=tuple(StudentChange(*row) for row in listed) if students else None,
-    )
-
-
-def _by_night(connection: sa.Connection, query: sa.Select[Any]) -> dict[date, Rows]:
-    """The rows of a query by their first column."""
-    found: dict[date, Rows] = defaultdict(list)
-    for night, *row in connection.execute(query):
-        found[night].append(row)
-    return found
-
-
-def _counted(district_id: str, start: date) -> sa.Select[Any]:
-    c = student_changes.c
-    kind = (c.change, c.old_status, c.new_status, departures.c.why)
-    place = sa.func.array_position(sa.cast(list(CHANGES), sa.ARRAY(sa.Text)), c.change)
-    rows = _changes(district_id, start, *kind[:3]).add_columns(sa.func.count())
-    return rows.group_by(c.snapshot_date, *kind).order_by(place, *kind)
-
-
-def _listed(district_id: str, start: date) -> sa.Select[Any]:
-    c = student_changes.c
-    columns = [c[one.name] for one in fields(StudentChange) if one.name != "why"]
-    return _changes(district_id, start, *columns).order_by(c.student_number, c.student_id)
-
-
-def _changes(district_id: str, start: date, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
-    """The night and these columns of each student's change, and why a removed student left."""
-    c = student_changes.c
+def _queries(district_id: str, start: date) -> tuple[sa.Select[Any], sa.Select[Any]]:
+    """The night, kind and number of the students' changes from `start` on, and the same one by one."""
+    c, why = student_changes.c, departures.c.why
     same = sa.and_(*(departures.c[key] == c[key] for key in ("district_id", "snapshot_date", "student_id")))
+    since = c.district_id == district_id, c.snapshot_date >= start
+    kind = (c.change, c.old_status, c.new_status, why)
+    place = sa.func.array_position(sa.cast(list(CHANGES), sa.ARRAY(sa.Text)), c.change)
+    counted = sa.select(c.snapshot_date, *kind, sa.func.count()).outerjoin(departures, same).where(*since)
+    columns = (c[one.name] for one in fields(StudentChange) if one.name != "why")
+    in_full = sa.select(c.snapshot_date, *columns, why).outerjoin(departures, same).where(*since)
     return (
-        sa.select(c.snapshot_date, *columns, departures.c.why)
-        .outerjoin(departures, same)
-        .where(c.district_id == district_id, c.snapshot_date >= start)
+        counted.group_by(c.snapshot_date, *kind).order_by(place, *kind),
+        in_full.order_by(c.student_number, c.student_id),
     )
 
 

@@ -6,7 +6,7 @@ For all other students, `transforms` withholds contacts.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import date
 from typing import Any
@@ -30,7 +30,6 @@ PHONES: dict[History, tuple[str, ...]] = {
     PARENTS: tuple(column for column in PARENT_CONTACTS if column.endswith("_phone")),
 }
 CONTACTS: dict[History, tuple[str, ...]] = {STUDENTS: ("phone",), PARENTS: PARENT_CONTACTS}
-_PERSON = {STUDENTS: "student_id", PARENTS: "parent_id"}
 NO_CONTACTS: dict[str, Any] = dict.fromkeys(PARENT_CONTACTS)
 RESTRICTED = NO_CONTACTS | {"has_restricted_access": True}
 """The values in the row of a parent under restriction."""
@@ -75,8 +74,8 @@ class Hidden:
         return Hidden(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
-Says = Callable[[History, sa.RowMapping], dict[str, Any]]
-"""The new values of a current row's columns."""
+Wanted = list[tuple[History, sa.RowMapping, dict[str, Any]]]
+"""Current rows, and the values that some of their columns should have."""
 
 
 def hide_withheld(
@@ -98,24 +97,26 @@ def hide_withheld(
     pairs: set[tuple[int, int]] = set()
     if restricted is not None:
         pairs = set(zip(restricted["student_id"].tolist(), restricted["parent_id"].tolist(), strict=True))
-    numbers = {history: _numbers(confidential, person) for history, person in _PERSON.items()}
-    people = {
-        STUDENTS: numbers[STUDENTS].keys(),
-        PARENTS: numbers[PARENTS].keys() | {parent_id for _, parent_id in pairs},
-    }
-
-    def says(history: History, row: sa.RowMapping) -> dict[str, Any]:
-        if history is PARENTS and (row["student_id"], row["parent_id"]) in pairs:
-            return RESTRICTED
-        theirs = numbers[history][row[_PERSON[history]]]
-        # blank what may contain a confidential number
-        return {c: None for c in PHONES[history] if row[c] and phones.may_be_one_of(row[c], theirs)}
-
-    where = {history: _any_of(history, _PERSON[history], ids) for history, ids in people.items()}
-    if among is not None:
-        for history in where:
-            where[history] &= _any_of(history, "student_id", among.tolist())
-    return _hide(connection, district_id, night, where, says)
+    wanted: Wanted = []
+    for history, person in ((STUDENTS, "student_id"), (PARENTS, "parent_id")):
+        numbers = defaultdict[int, set[str]](set)  # the digits of each person's confidential numbers
+        if confidential is not None:
+            theirs = confidential[confidential[person].notna()]
+            for one, digits in zip(theirs[person].tolist(), theirs["digits"].tolist(), strict=True):
+                numbers[one].add(digits)
+        flagged = {parent_id for _, parent_id in pairs} if history is PARENTS else set()
+        where = _any_of(history, person, numbers.keys() | flagged)
+        if among is not None:
+            where &= _any_of(history, "student_id", among.tolist())
+        for row in _current(connection, history, district_id, where):
+            if history is PARENTS and (row["student_id"], row["parent_id"]) in pairs:
+                wanted.append((history, row, RESTRICTED))
+                continue
+            # blank what may contain a confidential number
+            own = numbers[row[person]]
+            hits = [c for c in PHONES[history] if row[c] and phones.may_be_one_of(row[c], own)]
+            wanted.append((history, row, dict.fromkeys(hits)))
+    return _hide(connection, district_id, night, wanted)
 
 
 def hidden_since(connection: sa.Connection, district_id: str) -> list[tuple[History, sa.RowMapping]]:
@@ -132,18 +133,14 @@ def hide_again(
 ) -> None:
     """Blank again what `hidden_since` found, after the rows were rewritten from landed data."""
     before = {(history, *(row[key] for key in history.key)): row for history, row in hidden}
-
-    def says(history: History, row: sa.RowMapping) -> dict[str, Any]:
-        was = before.get((history, *(row[key] for key in history.key)))
-        if was is None:
-            return {}
-        if was.get("has_restricted_access"):
-            return RESTRICTED
-        return {column: None for column in CONTACTS[history] if was[column] is None}
-
     students = {row["student_id"] for _, row in hidden}
-    where = {history: _any_of(history, "student_id", students) for history in CONTACTS}
-    _hide(connection, district_id, night, where, says)
+    wanted: Wanted = []
+    for history, contacts in CONTACTS.items():
+        for row in _current(connection, history, district_id, _any_of(history, "student_id", students)):
+            if was := before.get((history, *(row[key] for key in history.key))):
+                blank = dict.fromkeys(column for column in contacts if was[column] is None)
+                wanted.append((history, row, RESTRICTED if was.get("has_restricted_access") else blank))
+    _hide(connection, district_id, night, wanted)
 
 
 def hide_contacts(
@@ -167,62 +164,58 @@ def hide_contacts(
         now = find_current(connection, district_id)
         if now is None:
             return hidden
-        which = (connection, district_id, now.snapshot_date)
-        if restricted and RESTRICTION_NOT_KNOWN in now.notes:
-            hidden += _hide(*which, {PARENTS: sa.true()}, lambda *_: NO_CONTACTS)
-        elif restricted:
-            flagged = PARENTS.table.c.has_restricted_access.is_(True)
-            hidden += _hide(*which, {PARENTS: flagged}, lambda *_: RESTRICTED)
+        night = now.snapshot_date
+        if restricted:
+            known = RESTRICTION_NOT_KNOWN not in now.notes
+            which = PARENTS.table.c.has_restricted_access.is_(True) if known else sa.true()
+            parents = _current(connection, PARENTS, district_id, which)
+            values = RESTRICTED if known else NO_CONTACTS
+            hidden += _hide(connection, district_id, night, [(PARENTS, row, values) for row in parents])
         if confidential is not None and now.snapshot_id not in confidential:
-            all_rows = dict.fromkeys(PHONES, sa.true())
-            hidden += _hide(*which, all_rows, lambda history, _: dict.fromkeys(PHONES[history]))
+            everything: Wanted = [
+                (history, row, dict.fromkeys(columns))
+                for history, columns in PHONES.items()
+                for row in _current(connection, history, district_id, sa.true())
+            ]
+            hidden += _hide(connection, district_id, night, everything)
         elif confidential is not None:
-            numbers = confidential[now.snapshot_id]
-            hidden += hide_withheld(connection, None, numbers, district_id, now.snapshot_date)
+            hidden += hide_withheld(connection, None, confidential[now.snapshot_id], district_id, night)
         record_hidden(connection, now, hidden.students, hidden.rows)
     return hidden
 
 
-def _hide(
-    connection: sa.Connection,
-    district_id: str,
-    night: date,
-    where: Mapping[History, sa.ColumnElement[bool]],
-    says: Says,
-) -> Hidden:
-    """Give these current rows the values that `says` returns, and record which students changed.
+def _hide(connection: sa.Connection, district_id: str, night: date, wanted: Wanted) -> Hidden:
+    """Give these current rows these values, and record which students changed.
 
     This takes effect as of `night`, like any change: the row is closed and a blanked one opened, so that the
     night can be undone. A row of tonight is changed in place. The new row has no hash, so that the next
     readable night compares the row itself.
     """
     changed: defaultdict[int, dict[str, None]] = defaultdict(dict)
+    opened: defaultdict[History, list[dict[str, Any]]] = defaultdict(list)
     restricted: set[int] = set()
     phones = rows = 0
-    for history, condition in where.items():
-        table, opened = history.table, []
+    for history, row, values in wanted:
+        new = {column: value for column, value in values.items() if row[column] != value}
+        if not new:
+            continue
+        key = [history.table.c[name] == row[name] for name in ("district_id", *history.key)]
+        this = sa.update(history.table).where(history.table.c.valid_to.is_(None), *key)
+        if row["valid_from"] < night:
+            connection.execute(this.values(valid_to=night))
+            opened[history].append({**row, **new, "valid_from": night, "row_hash": 0})
+        else:
+            connection.execute(this.values(row_hash=0, **new))
+        rows += 1
+        emptied = [column for column, value in new.items() if value is None]
+        if values is RESTRICTED or values is NO_CONTACTS:
+            restricted.update([row["parent_id"]] if emptied else [])
+        else:
+            phones += len(emptied)
         prefix = "parents." if history is PARENTS else ""
-        for row in _current(connection, history, district_id, condition):
-            wanted = says(history, row)
-            new = {column: value for column, value in wanted.items() if row[column] != value}
-            if not new:
-                continue
-            key = [table.c[name] == row[name] for name in ("district_id", *history.key)]
-            this = sa.update(table).where(table.c.valid_to.is_(None), *key)
-            if row["valid_from"] < night:
-                connection.execute(this.values(valid_to=night))
-                opened.append({**row, **new, "valid_from": night, "row_hash": 0})
-            else:
-                connection.execute(this.values(row_hash=0, **new))
-            rows += 1
-            emptied = [column for column, value in new.items() if value is None]
-            if wanted is RESTRICTED or wanted is NO_CONTACTS:
-                restricted.update([row["parent_id"]] if emptied else [])
-            else:
-                phones += len(emptied)
-            changed[row["student_id"]] |= {prefix + name: None for name in history.columns if name in new}
-        if opened:
-            connection.execute(sa.insert(table), opened)
+        changed[row["student_id"]] |= {prefix + name: None for name in history.columns if name in new}
+    for history, blanked in opened.items():
+        connection.execute(sa.insert(history.table), blanked)
     students = 0
     for student_id, columns in changed.items():
         own = any(not name.startswith("parents.") for name in columns)
@@ -255,16 +248,6 @@ _NOTE = sa.text(
     returning xmax = 0
     """
 )
-
-
-def _numbers(confidential: pd.DataFrame | None, whose: str) -> defaultdict[int, set[str]]:
-    """The digits of each person's confidential numbers."""
-    numbers: defaultdict[int, set[str]] = defaultdict(set)
-    if confidential is not None:
-        theirs = confidential[confidential[whose].notna()]
-        for person, digits in zip(theirs[whose].tolist(), theirs["digits"].tolist(), strict=True):
-            numbers[person].add(digits)
-    return numbers
 
 
 def _any_of(history: History, column: str, ids: Iterable[int]) -> sa.ColumnElement[bool]:

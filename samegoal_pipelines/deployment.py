@@ -16,7 +16,7 @@ from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.postgres.url import DatabaseURL
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.warehouse import engine as warehouse_engine
-from samegoal_pipelines.warehouse.roles import Role, let_roles_log_in, role_url
+from samegoal_pipelines.warehouse.engine import Role, let_roles_log_in, role_url
 
 Progress = Callable[[str, int], None]
 

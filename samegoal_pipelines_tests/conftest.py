@@ -27,7 +27,7 @@ from samegoal_pipelines.postgres.databases import prepare_dagster_storage
 from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.tables.warehouse import metadata
 from samegoal_pipelines.warehouse import engine as warehouse_engine
-from samegoal_pipelines.warehouse.roles import let_roles_log_in
+from samegoal_pipelines.warehouse.engine import let_roles_log_in
 from samegoal_pipelines_tests.databases import with_database
 
 SHARED_HOME = "SAMEGOAL_TEST_HOME"

@@ -88,7 +88,7 @@ def credentials(deployment: Deployment, district_id: str, reveal: bool) -> None:
 
     --reveal also prints the secret. The table disclosures records who asked for it, and when.
     """
-    from samegoal_pipelines.warehouse.disclosures import record_disclosure
+    from samegoal_pipelines.warehouse.export import record_disclosure
 
     district = deployment.registry.get(district_id)
     if reveal and not sys.stdout.isatty():
@@ -101,7 +101,7 @@ def credentials(deployment: Deployment, district_id: str, reveal: bool) -> None:
     if reveal:
         _, secret = deployment.registry.credentials(district_id)
         by = deployment.settings.operator
-        record_disclosure(deployment.warehouse, district_id, "client secret", by=by)
+        record_disclosure(deployment.warehouse, district_id, "client secret", by)
         click.echo(secret.get_secret_value())
 
 

@@ -33,7 +33,7 @@ def database_url(deployment: Deployment, role: str) -> None:
       select * from samegoal.student_details limit 5;
       commit;
     """  # noqa: D301 - click reads the character itself
-    from samegoal_pipelines.warehouse.roles import Role
+    from samegoal_pipelines.warehouse.engine import Role
 
     click.echo(deployment.role_url(Role[role.upper()]))
 
@@ -51,7 +51,7 @@ def _embedded(deployment: Deployment) -> EmbeddedPostgres:
 @command("start")
 def start_postgres(deployment: Deployment) -> None:
     """Start it, and keep it running after this command."""
-    from samegoal_pipelines.warehouse.roles import Role
+    from samegoal_pipelines.warehouse.engine import Role
 
     _embedded(deployment).start()
     click.echo(f"Postgres is running and stays up: psql '{deployment.role_url(Role.OPERATOR)}'")
@@ -71,7 +71,7 @@ def stop_postgres(deployment: Deployment) -> None:
 @command("status")
 def postgres_status(deployment: Deployment) -> None:
     """Show whether it is running, and where its data is."""
-    from samegoal_pipelines.warehouse.roles import Role, role_url
+    from samegoal_pipelines.warehouse.engine import Role, role_url
 
     server = _embedded(deployment)
     facts = {

@@ -30,8 +30,7 @@ from samegoal_pipelines.qmlativ.errors import WrongDistrictError
 from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.tables.warehouse import district_credentials, districts, erasures
 from samegoal_pipelines.transforms.withholding import Withholding
-from samegoal_pipelines.warehouse.engine import as_operator, as_writer, take_role
-from samegoal_pipelines.warehouse.roles import Role
+from samegoal_pipelines.warehouse.engine import Role, as_operator, as_writer, take_role
 
 if TYPE_CHECKING:
     from samegoal_pipelines.qmlativ.client import Identity

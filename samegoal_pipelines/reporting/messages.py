@@ -35,8 +35,7 @@ from samegoal_pipelines.reporting.nightly_status import (
     read_district,
 )
 from samegoal_pipelines.tables.warehouse import alerts_sent, districts
-from samegoal_pipelines.warehouse.engine import LOCK_ROW, as_writer, take_role, transaction
-from samegoal_pipelines.warehouse.roles import Role
+from samegoal_pipelines.warehouse.engine import LOCK_ROW, Role, as_writer, take_role, transaction
 
 BETWEEN_LATER_MESSAGES = timedelta(hours=1)
 NAMES_IN_A_GROUP = 20

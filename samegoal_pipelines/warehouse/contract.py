@@ -7,9 +7,8 @@ from psycopg2.errors import InsufficientPrivilege
 from sqlalchemy.exc import DBAPIError
 
 from samegoal_pipelines.tables.contract import Contract
-from samegoal_pipelines.warehouse.engine import take_role, transaction
+from samegoal_pipelines.warehouse.engine import Role, take_role, transaction
 from samegoal_pipelines.warehouse.errors import WarehouseError
-from samegoal_pipelines.warehouse.roles import Role
 
 _STEP = "checking the data contract"
 _MAY_TAKE_ROLE = sa.text("select pg_has_role(oid, 'member') from pg_roles where rolname = :role")

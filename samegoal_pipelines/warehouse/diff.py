@@ -18,8 +18,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS, History
-from samegoal_pipelines.warehouse.hashing import Hashes
-from samegoal_pipelines.warehouse.rows import Content, Keys, Rows, match
+from samegoal_pipelines.warehouse.rows import Content, Hashes, Keys, Rows, match
 
 _MANY = 1_000  # rows
 _BUFFER = 1 << 20  # bytes

@@ -25,8 +25,7 @@ from samegoal_pipelines.tables.warehouse import (
     student_erasures,
 )
 from samegoal_pipelines.transforms.erasure import ErasedStudents, hash_of
-from samegoal_pipelines.warehouse.engine import as_writer, lock, take_role
-from samegoal_pipelines.warehouse.roles import Role
+from samegoal_pipelines.warehouse.engine import Role, as_writer, lock, take_role
 from samegoal_pipelines.warehouse.snapshots import (
     OTHER_CONTENT,
     find_current,

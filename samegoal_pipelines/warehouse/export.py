@@ -1,6 +1,7 @@
 """Export what is published: `students.csv` in the layout of SameGoal's Generic CSV API, and `parents.csv`.
 
 The layout is in `transforms.students_csv`. `parents.csv` has the columns of the view `parent_demographics`.
+The table `disclosures` records who took data or a secret out of the warehouse with a command.
 """
 
 import csv
@@ -13,18 +14,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from samegoal_pipelines.errors import SYNC
 from samegoal_pipelines.tables.catalog import VIEWS
+from samegoal_pipelines.tables.warehouse import disclosures
 from samegoal_pipelines.transforms.students_csv import COLUMNS, NUMBER, check_rows
-from samegoal_pipelines.warehouse.disclosures import record_disclosure
-from samegoal_pipelines.warehouse.engine import as_operator
+from samegoal_pipelines.warehouse.engine import as_operator, as_writer
 from samegoal_pipelines.warehouse.errors import WarehouseError
 
-STUDENTS_FILE, PARENTS_FILE = "students.csv", "parents.csv"
 _FORMULA_BEGINS = frozenset("=+-@")
 
 
@@ -107,7 +107,7 @@ def export_district(engine: sa.Engine, district_id: str, folder: Path, *, export
     parent_lines = [
         [row[name] for name in _PARENT_COLUMNS] for row in parents if row["student_id"] not in refused
     ]
-    files = folder / STUDENTS_FILE, folder / PARENTS_FILE
+    files = folder / "students.csv", folder / "parents.csv"
     night = students[0]["snapshot_date"]
     exported = Exported(*files, night, len(lines), len(parent_lines), tuple(excluded))
     try:
@@ -117,17 +117,9 @@ def export_district(engine: sa.Engine, district_id: str, folder: Path, *, export
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
         with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as name:  # mode 0700
             aside = Path(name)
-            _write(aside / STUDENTS_FILE, COLUMNS, lines)
-            _write(aside / PARENTS_FILE, _PARENT_COLUMNS, parent_lines)
-            record_disclosure(
-                engine,
-                district_id,
-                "export",
-                by=exported_by,
-                snapshot_date=night,
-                students=exported.students,
-                parents=exported.parents,
-            )
+            _write(aside / files[0].name, COLUMNS, lines)
+            _write(aside / files[1].name, _PARENT_COLUMNS, parent_lines)
+            record_disclosure(engine, district_id, "export", exported_by, exported)
             _replace_together(aside, *files)
     except OSError as error:
         raise WarehouseError(
@@ -136,6 +128,21 @@ def export_district(engine: sa.Engine, district_id: str, folder: Path, *, export
             next_step="choose another folder",
         ) from None
     return exported
+
+
+def record_disclosure(
+    engine: sa.Engine,
+    district_id: str,
+    what: Literal["export", "client secret"],
+    by: str,
+    exported: Exported | None = None,
+) -> None:
+    """Record who takes what. Call this before it leaves, so that nothing is disclosed without a record."""
+    row: dict[str, Any] = {"district_id": district_id, "disclosed_by": by, "what": what}
+    if exported:
+        row |= {name: getattr(exported, name) for name in ("snapshot_date", "students", "parents")}
+    with as_writer(engine, district_id, f"{district_id}: recording the disclosure") as connection:
+        connection.execute(sa.insert(disclosures).values(**row))
 
 
 def csv_cell(value: Any) -> str:

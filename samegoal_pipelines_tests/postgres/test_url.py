@@ -13,7 +13,7 @@ from samegoal_pipelines.postgres.errors import WarehouseError
 from samegoal_pipelines.postgres.server import EmbeddedPostgres, installed_programs
 from samegoal_pipelines.postgres.url import DatabaseURL
 from samegoal_pipelines.warehouse import engine
-from samegoal_pipelines.warehouse.roles import role_url
+from samegoal_pipelines.warehouse.engine import role_url
 from samegoal_pipelines_tests.conftest import _admin
 from samegoal_pipelines_tests.databases import with_database
 

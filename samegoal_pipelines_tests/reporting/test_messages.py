@@ -26,8 +26,7 @@ from samegoal_pipelines.reporting.messages import (
 )
 from samegoal_pipelines.reporting.nightly_status import read_judged
 from samegoal_pipelines.tables.warehouse import alerts_sent
-from samegoal_pipelines.warehouse.engine import as_operator, as_writer
-from samegoal_pipelines.warehouse.roles import Role
+from samegoal_pipelines.warehouse.engine import Role, as_operator, as_writer
 from samegoal_pipelines_tests.reporting.factories import (
     NIGHT,
     REFUSED,

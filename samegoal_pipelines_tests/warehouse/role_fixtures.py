@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.registry import Registry
 from samegoal_pipelines.warehouse import engine as warehouse_engine
-from samegoal_pipelines.warehouse.roles import Role, role_url
+from samegoal_pipelines.warehouse.engine import Role, role_url
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     VIEWS,
@@ -153,15 +153,8 @@ def sources(engine: sa.Engine) -> dict[str, str]:
 
 def districts_in(connection: sa.Connection, source: str) -> set[str] | None:
     """Whose rows a source shows; None where it may not be read at all."""
-    try:
-        with connection.begin_nested():
-            return set(
-                connection.scalars(sa.text(f"select to_jsonb(r) ->> 'district_id' from {source} as r"))
-            )
-    except DBAPIError as error:
-        if getattr(error.orig, "pgcode", None) != NO_RIGHT:
-            raise
-        return None
+    query = f"select to_jsonb(r) ->> 'district_id' from {source} as r"
+    return None if is_refused(connection, query) else {*connection.scalars(sa.text(query))}
 
 
 def is_refused(connection: sa.Connection, statement: str, **parameters: Any) -> bool:

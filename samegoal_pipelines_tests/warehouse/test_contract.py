@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.tables.contract import read
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.contract import broken_promises
-from samegoal_pipelines.warehouse.roles import Role, role_url
+from samegoal_pipelines.warehouse.engine import Role, role_url
 from samegoal_pipelines_tests.cli.asking import run
 from samegoal_pipelines_tests.warehouse.factories import absences, publish_night, snapshot, student
 

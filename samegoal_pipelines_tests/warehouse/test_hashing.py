@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from samegoal_pipelines.warehouse.hashing import row_hashes
+from samegoal_pipelines.warehouse.rows import row_hashes
 
 texts = st.none() | st.text(max_size=40)
 rows = st.tuples(st.integers(-(2**63), 2**63 - 1) | st.none(), texts, texts, st.none() | st.booleans())

@@ -6,9 +6,8 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse import engine as warehouse_engine
-from samegoal_pipelines.warehouse.engine import as_writer, take_role
+from samegoal_pipelines.warehouse.engine import Role, as_writer, take_role
 from samegoal_pipelines.warehouse.errors import LateRunError, SnapshotInProgressError
-from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines_tests.reporting.factories import register
 from samegoal_pipelines_tests.warehouse.factories import (
     STARTED,

@@ -16,8 +16,8 @@ from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.tables.catalog import VIEWS
 from samegoal_pipelines.tables.warehouse import districts, metadata
 from samegoal_pipelines.warehouse import engine as warehouse_engine
+from samegoal_pipelines.warehouse.engine import Role, role_url
 from samegoal_pipelines.warehouse.errors import WarehouseError, WarehouseUnavailableError
-from samegoal_pipelines.warehouse.roles import Role, role_url
 from samegoal_pipelines.warehouse.snapshots import last_attempts
 from samegoal_pipelines_tests.conftest import _admin
 from samegoal_pipelines_tests.databases import with_database

@@ -12,16 +12,15 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.warehouse import engine as warehouse_engine
+from samegoal_pipelines.warehouse.engine import Role
 from samegoal_pipelines.warehouse.errors import ReleaseRefusedError, SnapshotInProgressError
 from samegoal_pipelines.warehouse.publishing import find_held
 from samegoal_pipelines.warehouse.replay import Difference, Replayed, Transition, find_nights, replay
-from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines.warehouse.rows import Contents, content_of
 from samegoal_pipelines.warehouse.snapshots import RunIdentity
 from samegoal_pipelines.warehouse.withholding import hide_contacts
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
-    STARTED,
     STORED,
     VIEWS,
     absences,
@@ -50,19 +49,6 @@ def computed(
     return what._replace(**withheld, enrollment_rows=8, quarantined=1, notes=("a note",))
 
 
-def publish_computed(
-    engine: sa.Engine, night: int, what: SnapshotPayload, district_id: str = "grand-bend", run: int = 0
-) -> None:
-    publish_night(
-        engine,
-        night,
-        what,
-        district_id=district_id,
-        run_id=f"{district_id} {night} {run}",
-        started_at=STARTED + timedelta(days=night, hours=run),
-    )
-
-
 def replay_from(
     engine: sa.Engine,
     night: int,
@@ -70,14 +56,12 @@ def replay_from(
     *,
     dry_run: bool = False,
     within: bool = False,
-    before_it: Callable[[], None] = lambda: None,
 ) -> Replayed:
-    """Replay as of so many days after the first night; `recompute` is told these numbers.
+    """Replay from so many days after the first night on; `recompute` makes the nights of these numbers.
 
     `within`: each night is only computed when it is written, to look at what goes on within the transaction.
     """
     nights, _ = find_nights(engine, "grand-bend", NIGHT + timedelta(days=night))
-    before_it()
     computed = (content_of(recompute((one.snapshot_date - NIGHT).days)) for one in nights)
     contents = Contents()
     for content in () if within else computed:
@@ -149,10 +133,11 @@ def test_a_replay_after_a_changed_rule_is_publishing_with_that_rule(warehouse, s
     nights: dict[int, dict[str, Any]] = {}
     before: dict[int, dict[str, Any]] = {}
     for night in (0, 1, 2, 3, 5, 6, 7, 8, 10, 11):
-        for run in range(draw.choice([1, 2])):
+        for _ in range(draw.choice([1, 2])):
             nights[night] = rule(draw, before)
-            publish_computed(warehouse, night, under(nights[night], "01"), run=run)
-        publish_computed(warehouse, night, under(nights[night], "01" if night < first else "77"), "riverside")
+            publish_night(warehouse, night, under(nights[night], "01"))
+        code = "01" if night < first else "77"
+        publish_night(warehouse, night, under(nights[night], code), district_id="riverside")
         before = nights[night]["students"]
 
     assert everything(warehouse) != everything(warehouse, "riverside")
@@ -179,8 +164,8 @@ GRADUATE = {**BEN, "status": "GRADUATED"}
 def three_nights(warehouse: sa.Engine) -> sa.Engine:
     """Ana and Ben; then Ana alone is new at Oak; then Cam comes and Ben goes."""
     for night, what in enumerate(OLD):
-        publish_computed(warehouse, night, what)
-    publish_computed(warehouse, 1, OLD[0], "riverside")
+        publish_night(warehouse, night, what)
+    publish_night(warehouse, 1, OLD[0], district_id="riverside")
     return warehouse
 
 
@@ -193,9 +178,14 @@ NEW = [
 ]
 
 
-def test_it_tells_by_night_how_many_students_differ_and_how(three_nights):
+def test_it_tells_by_night_how_many_students_differ_and_how_and_a_dry_run_changes_nothing(three_nights):
+    before = every_byte(three_nights)
+    dry = replay_from(three_nights, 0, NEW.__getitem__, dry_run=True)
+    assert every_byte(three_nights) == before
     replayed = replay_from(three_nights, 0, NEW.__getitem__)
 
+    assert (dry.written, replayed.written) == (False, True)
+    assert dry.nights == replayed.nights
     assert [night.difference for night in replayed.nights] == [
         Difference(),
         Difference(
@@ -208,15 +198,9 @@ def test_it_tells_by_night_how_many_students_differ_and_how(three_nights):
     ]
     assert [night.differs for night in replayed.nights] == [False, True, True]
     assert [night.counts.graduated for night in replayed.nights] == [0, 1, 1]
-
-
-def test_a_dry_run_tells_the_same_and_changes_nothing(three_nights):
-    before = every_byte(three_nights)
-    dry = replay_from(three_nights, 0, NEW.__getitem__, dry_run=True)
-    assert every_byte(three_nights) == before
-    assert not dry.written
-    assert dry.nights == replay_from(three_nights, 0, NEW.__getitem__).nights
-    assert every_byte(three_nights) != before
+    same = publish_night(three_nights, 3, NEW[2])  # the next night goes on from the replayed ones
+    assert (same.added, same.changed, same.removed) == (0, 0, 0)
+    assert publish_night(three_nights, 4, OLD[2]).removed == 1
 
 
 def test_a_replayed_night_keeps_its_row_and_notes_the_last_replay(three_nights):
@@ -272,7 +256,7 @@ def test_nights_that_were_never_published_are_skipped_and_told(three_nights):
 
     nights, skipped = find_nights(three_nights, "grand-bend", NIGHT)
 
-    assert [night.run_id for night in nights] == ["grand-bend 0 0", "grand-bend 1 0", "grand-bend 2 0"]
+    assert [(night.snapshot_date - NIGHT).days for night in nights] == [0, 1, 2]
     assert [(one.snapshot_date, one.state) for one in skipped] == [
         (date(2026, 9, 4), "failed"),
         (date(2026, 9, 5), "held"),
@@ -307,31 +291,25 @@ def test_a_replay_waits_for_who_publishes_and_nobody_publishes_during_a_replay(t
 def test_a_night_that_is_published_meanwhile_stops_the_replay(three_nights):
     before: list[object] = []
 
-    def publish_meanwhile() -> None:
-        publish_computed(three_nights, 3, OLD[0])
-        before.append(every_byte(three_nights))
+    def publish_meanwhile(night: int) -> SnapshotPayload:
+        if not before:
+            publish_night(three_nights, 3, OLD[0])
+            before.append(every_byte(three_nights))
+        return NEW[night]
 
     with pytest.raises(SnapshotInProgressError, match="published this district since the replay began"):
-        replay_from(three_nights, 0, NEW.__getitem__, before_it=publish_meanwhile)
+        replay_from(three_nights, 0, publish_meanwhile)
     assert before == [every_byte(three_nights)]
 
 
 def test_what_was_held_beside_the_old_rows_cannot_be_released_after_a_replay(three_nights):
     tonight = NIGHT + timedelta(days=3)
-    began = STARTED + timedelta(days=3)
-    hold_night(three_nights, 3, snapshot(), gate_of(), run_id="held", started_at=began)
+    hold_night(three_nights, 3, snapshot(), gate_of(), run_id="held")
     replay_from(three_nights, 0, OLD.__getitem__)
     assert find_held(three_nights, "grand-bend", tonight).run_id == "held"
     replay_from(three_nights, 0, NEW.__getitem__)
     with pytest.raises(ReleaseRefusedError, match="moved on"):
         find_held(three_nights, "grand-bend", tonight)
-
-
-def test_the_next_night_goes_on_from_the_replayed_ones(three_nights):
-    replay_from(three_nights, 0, NEW.__getitem__)
-    same = publish_night(three_nights, 3, NEW[2])
-    assert (same.added, same.changed, same.removed) == (0, 0, 0)
-    assert publish_night(three_nights, 4, OLD[2]).removed == 1
 
 
 def test_what_was_hidden_since_stays_hidden_however_often_the_night_is_replayed(warehouse):

@@ -8,7 +8,7 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.warehouse import engine as warehouse_engine
-from samegoal_pipelines.warehouse.roles import Role, role_url
+from samegoal_pipelines.warehouse.engine import Role, role_url
 from samegoal_pipelines_tests.databases import ask
 from samegoal_pipelines_tests.warehouse.factories import publish_night, snapshot, student
 

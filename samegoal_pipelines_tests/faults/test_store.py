@@ -2,8 +2,6 @@
 
 import itertools
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import psycopg2
 import pytest
@@ -35,21 +33,6 @@ def last_attempt(published) -> tuple:
     return attempt
 
 
-@contextmanager
-def refusing(sqlstate: str) -> Iterator[None]:
-    """Postgres refuses to write the last table, with this code and a message that quotes a row."""
-    execute(
-        f"""create function public.refuse() returns trigger language plpgsql as $$
-        begin raise exception 'Key (last_name)=(Sentinel)' using errcode = '{sqlstate}'; end $$""",
-        "create trigger refuse before insert on samegoal.student_changes for each row "
-        "execute function public.refuse()",
-    )
-    try:
-        yield
-    finally:
-        execute("drop function public.refuse() cascade")
-
-
 def execute(*statements: str) -> None:
     with psycopg2.connect(os.environ["SAMEGOAL_DATABASE_URL"]) as connection:
         for statement in statements:
@@ -67,8 +50,16 @@ def execute(*statements: str) -> None:
 def test_a_write_that_postgres_refuses_leaves_last_nights_snapshot_and_quotes_no_row(
     published, changed, fails, sqlstate, says, to_do
 ):
-    with refusing(sqlstate):
+    execute(
+        f"""create function public.refuse() returns trigger language plpgsql as $$
+        begin raise exception 'Key (last_name)=(Sentinel)' using errcode = '{sqlstate}'; end $$""",
+        "create trigger refuse before insert on samegoal.student_changes for each row "
+        "execute function public.refuse()",
+    )
+    try:
         fails(f"{PUBLISHING}{says} (SQLSTATE {sqlstate})", to_do, step="")
+    finally:
+        execute("drop function public.refuse() cascade")
 
 
 def test_another_run_that_does_not_end_is_waited_for_and_then_named(published, changed, fails, monkeypatch):

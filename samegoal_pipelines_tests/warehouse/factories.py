@@ -48,33 +48,41 @@ class Gate:
     land_held: Callable[[SnapshotPayload], None] = lambda _: None
 
 
+_runs = itertools.count(1)
+
+
+def _run(
+    district_id: str,
+    night: int | date,
+    run_id: str | None = None,
+    started_at: datetime | None = None,
+    landed_run_id: str | None = None,
+) -> RunIdentity:
+    """A run for a date, or so many days after the first night. By default, it begins after the last one."""
+    number = next(_runs)
+    if isinstance(night, int):
+        night = NIGHT + timedelta(days=night)
+    began = started_at or STARTED + timedelta(seconds=number)
+    return RunIdentity(district_id, night, run_id or f"run-{number}", began, landed_run_id)
+
+
 def release_night(
     engine: sa.Engine, held: Snapshot | int, what: SnapshotPayload, run_id: str | None = None, **further: Any
 ) -> Snapshot:
     """A release of what was held, or is held of so many days after the first night."""
     if isinstance(held, int):
         held = find_held(engine, "grand-bend", NIGHT + timedelta(days=held))
-    number, began = next_run()
-    run = RunIdentity(
-        held.district_id, held.snapshot_date, run_id or f"release-{number}", began, held.landed_run_id
-    )
+    run = _run(held.district_id, held.snapshot_date, run_id, landed_run_id=held.landed_run_id)
     read: dict[str, Any] = {"enrollment_rows": held.enrollment_rows, "quarantined": held.quarantined}
     content = content_of(what._replace(**read, notes=tuple(held.notes), **further))
     return release(engine, run, content, released_by="mvega", reason="the school has closed")
 
 
 def fail_night(
-    engine: sa.Engine,
-    night: int,
-    reason: str,
-    *,
-    district_id: str = "grand-bend",
-    run_id: str,
-    started_at: datetime = STARTED,
+    engine: sa.Engine, night: int, reason: str, *, district_id: str = "grand-bend", run_id: str
 ) -> None:
     """A run that failed, of so many days after the first night."""
-    run = RunIdentity(district_id, NIGHT + timedelta(days=night), run_id, started_at)
-    record_failure(engine, run, PipelineError(reason))
+    record_failure(engine, _run(district_id, night, run_id), PipelineError(reason))
 
 
 def student(student_id: int, **facts: Any) -> dict[str, Any]:
@@ -129,10 +137,7 @@ def try_night(
     **further: Any,
 ) -> Tried:
     """The same of a snapshot that may be held or not. Without a gate, nothing is held."""
-    number, began = next_run()
-    if isinstance(night, int):
-        night = NIGHT + timedelta(days=night)
-    run = RunIdentity(district_id, night, run_id or f"run-{number}", started_at or began, landed_run_id)
+    run = _run(district_id, night, run_id, started_at, landed_run_id)
     content = content_of(what._replace(**further))
     if gate is None:
         with session(engine, run) as s:
@@ -140,15 +145,6 @@ def try_night(
             return Tried(**vars(s.publish()))
     recorded, verdict = publish_or_hold(engine, run, content, gate.limits, gate)
     return Tried(**vars(recorded), verdict=verdict)
-
-
-def next_run() -> tuple[int, datetime]:
-    """The number of a new run, and when it began: after the last one."""
-    number = next(_runs)
-    return number, STARTED + timedelta(seconds=number)
-
-
-_runs = itertools.count(1)
 
 
 def gate_of(

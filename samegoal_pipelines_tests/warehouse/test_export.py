@@ -18,12 +18,8 @@ from samegoal_pipelines_tests.reporting.factories import register
 from samegoal_pipelines_tests.warehouse.factories import NIGHT, publish_night, rows, snapshot, student
 
 COMPLETE = {
-    "first_name": "Ana",
-    "last_name": "Tran",
-    "birth_date": date(2015, 3, 4),
-    "gender": "Female",
-    "building": "Elm",
-    "building_reporting_id": "001",
+    **{"first_name": "Ana", "last_name": "Tran", "birth_date": date(2015, 3, 4), "gender": "Female"},
+    **{"building": "Elm", "building_reporting_id": "001"},
 }
 
 
@@ -34,13 +30,11 @@ def registered(warehouse: sa.Engine) -> sa.Engine:
 
 
 def export(engine: sa.Engine, folder: Path, *students: dict) -> tuple[list[dict[str, str]], Exported]:
-    publish_night(engine, 0, snapshot(*students))
-    exported = export_published(engine, folder)
+    """Publish these students, and export what is published."""
+    if students:
+        publish_night(engine, 0, snapshot(*students))
+    exported = export_district(engine, "grand-bend", folder, exported_by="Pat Miller")
     return read(exported.file), exported
-
-
-def export_published(engine: sa.Engine, folder: Path) -> Exported:
-    return export_district(engine, "grand-bend", folder, exported_by="Pat Miller")
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -82,6 +76,7 @@ REQUIRED = {
     **{"birth_date": "Date of Birth", "gender": "Gender", "building": "Building"},
     "building_reporting_id": "Building Reporting Id",
 }
+ODD_NUMBERS = ("12 34", "1" * 21, "a-1", "=1")
 
 
 def test_students_whom_the_layout_refuses_are_excluded_and_listed_without_a_value(registered, tmp_path):
@@ -102,7 +97,6 @@ def test_students_whom_the_layout_refuses_are_excluded_and_listed_without_a_valu
     }
 
 
-ODD_NUMBERS = ("12 34", "1" * 21, "a-1", "=1")
 FORMULAS = (
     "=cmd()", "+1", "-1", "@x", "\tx", "\rx",
     "\n=1", "\x0b=1", "\u00a0=1", " \t =1", "\ufeff=1", "\u200b-1", "\x01@x", "\u202e=1",
@@ -123,7 +117,7 @@ def test_a_name_is_no_formula_and_any_other_arrives_as_it_is(registered, tmp_pat
 
 def test_nothing_published_says_what_to_do_and_writes_nothing(registered, tmp_path):
     with pytest.raises(WarehouseError, match="no students are published yet; run its night first"):
-        export_published(registered, tmp_path)
+        export(registered, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -145,17 +139,9 @@ def test_a_parents_row_has_the_published_columns_as_they_are(registered, tmp_pat
     (row,) = read(exported.parents_file)
     assert list(row) == list(VIEWS["parent_demographics"].names)
     assert {name: value for name, value in row.items() if value} == {
-        "district_id": "grand-bend",
-        "student_id": "7",
-        "student_number": "00007",
-        "parent_id": "70",
-        "last_name": "Tran",
-        "first_name": "Mai",
-        "rank": "1",
-        "is_custodial": "true",
-        "has_restricted_access": "false",
-        "zip": "01234",
-        "email": "'=mai@example.org",
+        **{"district_id": "grand-bend", "student_id": "7", "student_number": "00007", "parent_id": "70"},
+        **{"last_name": "Tran", "first_name": "Mai", "rank": "1", "is_custodial": "true"},
+        **{"has_restricted_access": "false", "zip": "01234", "email": "'=mai@example.org"},
         "snapshot_date": NIGHT.isoformat(),
     }
 
@@ -189,7 +175,7 @@ def test_both_files_are_of_one_night_if_another_is_published_meanwhile(registere
             publish_night(registered, 1, pending.pop())
 
     with listening(registered, publish_before_parents):
-        exported = export_published(registered, tmp_path)
+        _, exported = export(registered, tmp_path)
     assert pending == []
     assert exported.snapshot_date == NIGHT
     assert [row["first_name"] for row in read(exported.parents_file)] == ["old"]
@@ -214,7 +200,7 @@ def test_both_files_are_replaced_or_neither(registered, tmp_path, monkeypatch, e
 
     monkeypatch.setattr(Path, "replace", refuse_new)
     with pytest.raises(WarehouseError, match=f"{failing} cannot be written: Permission denied"):
-        export_published(registered, tmp_path)
+        export(registered, tmp_path)
     assert files() == before
 
 
@@ -227,5 +213,5 @@ def test_nothing_is_written_if_it_cannot_be_recorded(registered, tmp_path):
 
     with listening(registered, fail_to_record):
         with pytest.raises(WarehouseError, match="grand-bend: recording the disclosure"):
-            export_published(registered, tmp_path)
+            export(registered, tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -95,9 +95,11 @@ def test_a_release_publishes_exactly_what_was_held(district, number):
     assert attempt.snapshot_date == night(number)
 
 
-def test_a_release_is_on_record_with_who_and_why_and_when(district):
-    held = hold(district, run_id="held")
-    release_held(district, held, run_id="released")
+def test_a_release_is_on_record_with_who_and_why_and_when_and_what_time_explained(district):
+    gate = gate_of(by_time=dict.fromkeys(range(1, 4), "INACTIVE") | dict.fromkeys(range(4, 41), "ENROLLED"))
+    held = hold_night(district, 1, TONIGHT, gate, run_id="held")
+    published = release_night(district, held, TONIGHT, run_id="released")
+    assert (published.dropped, published.dropped_by_time) == (30, 3)
     assert rows(
         district,
         """
@@ -108,16 +110,10 @@ def test_a_release_is_on_record_with_who_and_why_and_when(district):
         join samegoal.snapshots as published on published.snapshot_id = published_snapshot_id
         """,
     ) == [("held", "released", night(1), "mvega", "the school has closed", True)]
-    assert attempts(district, "run_id", "state")[1:] == [("held", "superseded"), ("released", "published")]
-    assert attempts(district, "held_reason")[1] == (held.reason,)  # why it was held stays on record
-
-
-def test_what_time_explained_stays_on_record(district):
-    gate = gate_of(by_time=dict.fromkeys(range(1, 4), "INACTIVE") | dict.fromkeys(range(4, 41), "ENROLLED"))
-    hold_night(district, 1, TONIGHT, gate)
-    published = release_held(district, find_held(district, "grand-bend", night(1)))
-    assert (published.dropped, published.dropped_by_time) == (30, 3)
-    assert attempts(district, "dropped_by_time")[-1] == (3,)
+    assert attempts(district, "run_id", "state", "held_reason", "dropped_by_time")[1:] == [
+        ("held", "superseded", held.reason, 3),  # why it was held stays on record
+        ("released", "published", None, 3),
+    ]
 
 
 def test_there_is_nothing_to_release_where_nothing_is_held(district):
@@ -139,10 +135,8 @@ def test_there_is_nothing_to_release_where_nothing_is_held(district):
 
 
 @pytest.mark.parametrize(
-    "later",
-    [0, 1, 2],
-    ids=["the night before was run again", "its night was run again", "the next night was published"],
-)
+    "later", [0, 1, 2]
+)  # the night before or its own is run again, or the next is published
 def test_a_release_that_comes_after_another_publication_changes_nothing(district, later):
     held = hold(district)
     publish_night(district, later, snapshot(*SCHOOL[1:]))
@@ -195,23 +189,16 @@ def test_of_two_releases_at_once_one_wins_and_the_other_is_told(district):
     assert [state for (state,) in attempts(district, "state")] == ["published", "superseded", "published"]
 
 
-def test_the_night_after_a_release_is_compared_with_what_was_released(district):
-    release_held(district, hold(district))
-    remaining = SCHOOL[30:39]
-    much_more_gone = snapshot(*remaining[:2])
-    hold_night(district, 2, much_more_gone, gate_of(dropped_least=1))
-    assert publish_night(district, 2, snapshot(*remaining), gate=gate_of()).removed == 2
-
-
-def test_running_a_released_night_again_compares_with_what_was_released(district):
+def test_what_follows_a_release_is_compared_with_what_was_released(district):
     published = release_held(district, hold(district))
     before = views(district)
     assert publish_night(district, 1, TONIGHT, gate=gate_of()).counts == published.counts
     assert views(district) == before
     back = publish_night(district, 1, LAST)
     assert (back.added, back.changed, back.removed, back.dropped) == (30, 10, 1, 0)
-    hold_night(district, 1, TONIGHT, gate_of())
-    assert len(rows(district, "select from samegoal.releases")) == 1
+    release_held(district, hold(district))  # a second time
+    assert publish_night(district, 2, snapshot(*SCHOOL[30:39]), gate=gate_of()).removed == 2
+    assert len(rows(district, "select from samegoal.releases")) == 2
 
 
 def test_a_hold_that_fails_to_be_released_can_be_released_later(district, monkeypatch):
@@ -321,23 +308,20 @@ def test_a_hold_removes_newly_withheld_contacts_from_the_published_rows(warehous
     assert "removed from the published rows" not in again.reason
 
 
-def test_what_a_hold_hides_is_a_change_of_the_published_night_and_comes_back_only_with_a_new_one(warehouse):
-    publish_night(warehouse, 0, FAMILY)
-    publish_night(warehouse, 1, FAMILY)
-    hold_with(warehouse, 2, restricted=pairs((1, 10)))
-    changed = "select snapshot_date::text, student_id, change, changed_columns from samegoal.student_changes"
-    assert rows(warehouse, f"{changed} where change <> 'added'") == [("2026-09-02", 1, "parents", HIDDEN)]
-    assert attempts(warehouse, "state", "changed")[:2] == [("published", 0), ("published", 1)]
-    publish_night(warehouse, 3, FAMILY, gate=gate_of())  # the same content as before
-    assert rows(warehouse, PARENTS)[0] == (1, 10, None, "x@example.org", "(512) 555-0101")
-
-
-def test_what_a_hold_hides_beside_a_new_parent_is_still_a_change_of_parents(warehouse):
+@pytest.mark.parametrize("new_parent", [{}, {13: {}}], ids=["alone", "beside a new parent"])
+def test_what_a_hold_hides_is_a_change_of_the_published_night_and_comes_back_only_with_a_new_one(
+    warehouse, new_parent
+):
+    last = snapshot(student(1, parents={10: SHOWN} | new_parent))
     publish_night(warehouse, 0, snapshot(student(1, parents={10: SHOWN})))
-    publish_night(warehouse, 1, snapshot(student(1, parents={10: SHOWN, 11: {}})))
+    publish_night(warehouse, 1, last)
     hold_with(warehouse, 2, restricted=pairs((1, 10)))
-    changed = "select change, changed_columns from samegoal.student_changes where change <> 'added'"
-    assert rows(warehouse, changed) == [("parents", ["parents", *HIDDEN])]
+    changed = "select snapshot_date::text, change, changed_columns from samegoal.student_changes"
+    columns = [*(["parents"] if new_parent else []), *HIDDEN]
+    assert rows(warehouse, f"{changed} where change <> 'added'") == [("2026-09-02", "parents", columns)]
+    assert attempts(warehouse, "state", "changed")[:2] == [("published", 0), ("published", 1)]
+    publish_night(warehouse, 3, last, gate=gate_of())  # the same content as before
+    assert rows(warehouse, PARENTS)[0] == (1, 10, None, "x@example.org", "(512) 555-0101")
 
 
 def test_what_is_held_is_landed_without_the_lock_and_before_the_hold_is_recorded(district, monkeypatch):
@@ -362,9 +346,7 @@ def test_what_is_held_is_landed_without_the_lock_and_before_the_hold_is_recorded
     assert calls == [("emptied", 1), ("emptied", 2), ("by time", 2), ("landed", 2)]
 
 
-@pytest.mark.parametrize(
-    "moment", ["emptied", "land_held"], ids=["before it compares", "before it is recorded"]
-)
+@pytest.mark.parametrize("moment", ["emptied", "land_held"])  # before it compares, and before it is recorded
 def test_a_run_that_was_compared_with_what_is_no_longer_published_stores_nothing(district, moment):
     def publish_meanwhile(*_: object) -> dict[str, int]:
         publish_night(district, 0, snapshot(*SCHOOL[:39]), run_id="meanwhile")

@@ -132,35 +132,29 @@ def test_a_file_that_cannot_be_written_is_named_and_nothing_is_left_or_recorded(
     assert disclosures(registered) == []
 
 
-def test_a_parents_row_has_the_published_columns_as_they_are(registered, tmp_path):
+def test_every_parents_student_is_in_students_csv_and_a_row_has_the_published_columns(registered, tmp_path):
+    """A student whom SameGoal would refuse is in neither file, and neither is another district's."""
+    register(registered, "other")
+    publish_night(registered, 0, snapshot(student(9, **COMPLETE, parents={90: {}})), district_id="other")
     mother = {"first_name": "Mai", "rank": 1, "is_custodial": True, "has_restricted_access": False,
               "zip": "01234", "email": "=mai@example.org"}  # fmt: skip
-    _, exported = export(registered, tmp_path, student(7, **COMPLETE, parents={70: mother}))
-    (row,) = read(exported.parents_file)
-    assert list(row) == list(VIEWS["parent_demographics"].names)
-    assert {name: value for name, value in row.items() if value} == {
+    students, exported = export(
+        registered,
+        tmp_path,
+        student(7, **COMPLETE, parents={70: mother, 71: {}}),
+        student(8, **{**COMPLETE, "gender": None}, parents={70: {}, 80: {}}),
+        student(9, **COMPLETE),
+    )
+    parents = read(exported.parents_file)
+    assert [(row["student_id"], row["parent_id"]) for row in parents] == [("7", "70"), ("7", "71")]
+    assert list(parents[0]) == list(VIEWS["parent_demographics"].names)
+    assert {name: value for name, value in parents[0].items() if value} == {
         **{"district_id": "grand-bend", "student_id": "7", "student_number": "00007", "parent_id": "70"},
         **{"last_name": "Tran", "first_name": "Mai", "rank": "1", "is_custodial": "true"},
         **{"has_restricted_access": "false", "zip": "01234", "email": "'=mai@example.org"},
         "snapshot_date": NIGHT.isoformat(),
     }
-
-
-def test_every_parents_student_is_in_students_csv(registered, tmp_path):
-    """A student whom SameGoal would refuse is in neither file, and neither is another district's."""
-    register(registered, "other")
-    publish_night(registered, 0, snapshot(student(9, **COMPLETE, parents={90: {}})), district_id="other")
-    refused = {**COMPLETE, "gender": None}
-    students, exported = export(
-        registered,
-        tmp_path,
-        student(1, **COMPLETE, parents={10: {}, 11: {}}),
-        student(2, **refused, parents={10: {}, 20: {}}),
-        student(3, **COMPLETE),
-    )
-    parents = read(exported.parents_file)
-    assert [(row["student_id"], row["parent_id"]) for row in parents] == [("1", "10"), ("1", "11")]
-    assert [row["SIS Internal ID"] for row in students] == ["1", "3"]
+    assert [row["SIS Internal ID"] for row in students] == ["7", "9"]
     assert [stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()] == [0o600, 0o600]  # the owner's
     assert (exported.students, exported.parents) == (2, 2)
     assert disclosures(registered) == [("grand-bend", "Pat Miller", "export", NIGHT, 2, 2)]

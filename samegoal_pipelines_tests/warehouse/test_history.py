@@ -25,10 +25,10 @@ from samegoal_pipelines_tests.warehouse.factories import (
 Students = dict[int, dict[str, Any]]
 """A full copy of one night."""
 
-CURRENT = {
-    "student_status": "select student_id, status, building from {source}",
-    "student_demographics": "select student_id, first_name, building from {source}",
-    "parent_demographics": "select student_id, parent_id, rank from {source}",
+COLUMNS = {
+    "student_status": "student_id, status, building",
+    "student_demographics": "student_id, first_name, building",
+    "parent_demographics": "student_id, parent_id, rank",
 }
 STATUSES = ("ENROLLED", "PRE-ENROLLED", "GRADUATED", "INACTIVE")
 WRITTEN_AGAIN = """
@@ -85,52 +85,34 @@ def changes_between(before: Students, after: Students) -> list[tuple]:
     return found
 
 
-class Warehouse:
-    """The warehouse's own account of what the copies say."""
-
-    def __init__(self, engine: sa.Engine) -> None:
-        self.engine = engine
-
-    def current(self) -> dict[str, list[tuple]]:
-        return {name: self._ask(query, f"samegoal.{name}") for name, query in CURRENT.items()}
-
-    def valid(self, night: int) -> dict[str, list[tuple]]:
-        """By the history's own dates."""
-        on = f"'{day(night)}' >= valid_from and ('{day(night)}' < valid_to or valid_to is null)"
-        return {
-            name: self._ask(query, f"samegoal.{name}_history where {on}") for name, query in CURRENT.items()
-        }
-
-    def as_of(self, night: int) -> dict[str, list[tuple]]:
-        """Every column, as the views' rows are, by the functions."""
-        query = "select (to_jsonb(t) - 'district_id')::text from samegoal.{}_as_of('{}') as t order by 1"
-        return {name: rows(self.engine, query.format(name, day(night))) for name in CURRENT}
-
-    def changes(self, night: int) -> list[tuple]:
-        columns = "student_id, change, old_status, new_status, changed_columns"
-        return self._ask(f"select {columns} from {{source}} where {on(night)}", "samegoal.student_changes")
-
-    def departures(self, night: int) -> list[tuple]:
-        columns = "student_id, student_number, last_status, why"
-        return self._ask(f"select {columns} from {{source}} where {on(night)}", "samegoal.departures")
-
-    def _ask(self, query: str, source: str) -> list[tuple]:
-        return rows(self.engine, query.format(source=source) + " order by 1, 2")
-
-
 def day(night: int) -> date:
     return NIGHT + timedelta(days=night)
 
 
-def on(night: int) -> str:
-    return f"snapshot_date = '{day(night)}'"
+def ask(engine: sa.Engine, source: str, columns: str) -> list[tuple]:
+    return rows(engine, f"select {columns} from samegoal.{source} order by 1, 2")
+
+
+def tables(engine: sa.Engine, source: str) -> dict[str, list[tuple]]:
+    """What the three tables say by the view, or by the history's own dates."""
+    return {name: ask(engine, source.format(name), columns) for name, columns in COLUMNS.items()}
+
+
+def as_of(engine: sa.Engine, night: int) -> dict[str, list[tuple]]:
+    """Every column, as the views' rows are, by the functions."""
+    query = "select (to_jsonb(t) - 'district_id')::text from samegoal.{}_as_of('{}') as t order by 1"
+    return {name: rows(engine, query.format(name, day(night))) for name in COLUMNS}
+
+
+def changes(engine: sa.Engine, night: int) -> list[tuple]:
+    columns = "student_id, change, old_status, new_status, changed_columns"
+    return ask(engine, f"student_changes where snapshot_date = '{day(night)}'", columns)
 
 
 @pytest.mark.parametrize(("seed", "nights"), [(1, 12), (2, 12), (3, 30)])
 def test_history_changes_and_as_of_agree_with_full_copies(warehouse, seed, nights):
     """Students come, go, return, change and are carried over; nights are skipped, and run again otherwise."""
     draw = random.Random(seed)
-    found = Warehouse(warehouse)
     copies: dict[int, Students] = {}
     shown: dict[int, dict[str, list[tuple]]] = {}
     night, before, last = 0, Students(), Students()
@@ -153,10 +135,10 @@ def test_history_changes_and_as_of_agree_with_full_copies(warehouse, seed, night
             now = copies[night] = tonight | {n: before[n] for n in carried_over if n in before}
             replaced, last = last, now
         shown[night] = views(warehouse)
-        changes = changes_between(before, now)
-        assert found.current() == copied(now)
-        assert found.changes(night) == changes
-        assert found.departures(night) == [
+        assert tables(warehouse, "{}") == copied(now)
+        assert changes(warehouse, night) == changes_between(before, now)
+        departed = f"departures where snapshot_date = '{day(night)}'"
+        assert ask(warehouse, departed, "student_id, student_number, last_status, why") == [
             (n, before[n]["student_number"], before[n]["status"], absent.get(n, "no rows in Qmlativ"))
             for n in sorted({*before} - {*now})
         ]
@@ -173,20 +155,22 @@ def test_history_changes_and_as_of_agree_with_full_copies(warehouse, seed, night
         before = now
         night += draw.choice([1, 1, 1, 2, 5])
     for any_day in range(-2, night + 3):
+        valid = f"'{day(any_day)}' >= valid_from and ('{day(any_day)}' < valid_to or valid_to is null)"
+        by_dates = tables(warehouse, f"{{}}_history where {valid}")
         published_by_then = max((one for one in copies if one <= any_day), default=None)
         if published_by_then is None:
-            nobody: dict[str, list[tuple]] = {name: [] for name in CURRENT}
-            assert found.as_of(any_day) == found.valid(any_day) == nobody
+            nobody: dict[str, list[tuple]] = {name: [] for name in COLUMNS}
+            assert as_of(warehouse, any_day) == by_dates == nobody
         else:
-            assert found.valid(any_day) == copied(copies[published_by_then])
-            assert found.as_of(any_day) == {name: shown[published_by_then][name] for name in CURRENT}
+            assert by_dates == copied(copies[published_by_then])
+            assert as_of(warehouse, any_day) == {name: shown[published_by_then][name] for name in COLUMNS}
     before = {}
     for one, students in sorted(copies.items()):  # and nothing that a later night wrote has touched these
-        assert found.changes(one) == changes_between(before, students)
+        assert changes(warehouse, one) == changes_between(before, students)
         before = students
     total = rows(warehouse, "select count(*) from samegoal.student_changes")
-    assert total == [(sum(len(found.changes(one)) for one in copies),)]
-    for name in CURRENT:  # a row is written again only where it differs
+    assert total == [(sum(len(changes(warehouse, one)) for one in copies),)]
+    for name in COLUMNS:  # a row is written again only where it differs
         assert rows(warehouse, WRITTEN_AGAIN.format(source=f"samegoal.{name}_history")) == []
     runs = Counter(attempts(warehouse, "snapshot_date", "state"))
     assert {date: runs[date, "published"] for date, _ in runs} == {day(night): 1 for night in copies}

@@ -89,30 +89,17 @@ def published_undisturbed(engine: sa.Engine, number: int) -> Contents:
 # -- a process that can be killed --
 
 
-class Child:
-    """A process that publishes, and says when it begins and when it is done."""
-
-    def __init__(self, engine: sa.Engine, number: int, *, dies_before: int = 0) -> None:
-        self._pipe, theirs = forking.Pipe()
-        url = engine.url.render_as_string(hide_password=False)
-        self.process: BaseProcess = forking.Process(
-            target=_publish_and_report, args=(theirs, url, number, dies_before)
-        )
-        self.process.start()
-        theirs.close()
-        assert self._pipe.recv() == "begins"
-
-    def kill_after(self, seconds: float) -> bool:
-        """Kill it at that time; whether it was not done by then."""
-        done = self._pipe.poll(seconds)
-        self.process.kill()
-        self.process.join()
-        return not done
-
-    def wait(self) -> bool:
-        """Let it come to its end; whether it died before it was done."""
-        self.process.join()
-        return self.process.exitcode == -signal.SIGKILL
+def publishing(engine: sa.Engine, number: int, *, dies_before: int = 0) -> tuple[BaseProcess, Connection]:
+    """A process that has begun to publish, and the pipe on which it says that it is done."""
+    pipe, theirs = forking.Pipe()
+    url = engine.url.render_as_string(hide_password=False)
+    process: BaseProcess = forking.Process(
+        target=_publish_and_report, args=(theirs, url, number, dies_before)
+    )
+    process.start()
+    theirs.close()
+    assert pipe.recv() == "begins"
+    return process, pipe
 
 
 def _publish_and_report(pipe: Connection, url: str, number: int, dies_before: int) -> None:
@@ -179,7 +166,10 @@ def test_kills_at_random_moments_leave_all_old_or_all_new(warehouse):
         old, new = new, published_undisturbed(warehouse, number)
         assert old != new
         for _ in range(10):
-            killed = Child(warehouse, number).kill_after(draw.uniform(0, seconds))
+            process, pipe = publishing(warehouse, number)
+            killed = not pipe.poll(draw.uniform(0, seconds))
+            process.kill()
+            process.join()
             kills += killed
             seconds *= 1.01 if killed else 0.95  # so that most kills come in time, first statement to last
             found = everything_of(warehouse, OURS)
@@ -202,7 +192,9 @@ def test_a_kill_between_any_two_statements_leaves_all_old_or_all_new(warehouse):
     deaths = 0
     while everything_of(warehouse, OURS) == old:
         deaths += 1
-        assert Child(warehouse, RERUNS + 1, dies_before=deaths).wait()
+        process, _ = publishing(warehouse, RERUNS + 1, dies_before=deaths)
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
         wait_for_the_dead(warehouse)
     assert everything_of(warehouse, OURS) == new
     assert deaths > 20

@@ -46,13 +46,6 @@ def test_a_readers_url_shows_one_night_however_many_statements_there_are(warehou
     assert seen == [("Elm", "2026-09-01")] * 2
 
 
-def test_options_that_the_url_had_before_still_hold(module_database_url):
-    url = f"{module_database_url}&options=-cstatement_timeout%3D4321%20-capplication_name%3Dnightly%5C%20look"
-    settings = "current_setting('statement_timeout'), current_setting('application_name')"
-    found = ask(role_url(url, Role.READER, as_login=False), f"select current_user, {settings}")
-    assert found == [("samegoal_reader", "4321ms", "nightly look")]
-
-
 def test_a_deployments_url_logs_in_as_the_role_on_its_own_postgres_alone(
     postgres, module_database_url, tmp_path, monkeypatch
 ):

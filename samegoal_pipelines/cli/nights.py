@@ -39,35 +39,30 @@ def exit_status(outcomes: Iterable[Outcome]) -> int:
 
 def line(outcome: Outcome) -> str:
     """One line for people: the district's outcome."""
+    who = outcome.district_id
     if isinstance(outcome, PipelineError):
-        to_do = fill_in(outcome.next_step, outcome.district_id)
-        return _in_trouble("error", outcome.district_id, outcome.reason, to_do)
+        return _in_trouble(f"error: {who}: {outcome.reason}", fill_in(outcome.next_step, who))
+    counts = outcome.counts
+    students = counted(counts.students, "student")
+    changes = f"{counts.added:,} added, {counts.changed:,} changed, {counts.removed:,} removed"
     if not isinstance(outcome, Snapshot):
-        students, changes = counted(outcome.counts.students, "student"), _changes(outcome.counts)
-        said = f"{outcome.district_id}: dry run for {outcome.night}: {students} ({changes})"
+        said = f"{who}: dry run for {outcome.night}: {students} ({changes})"
         if outcome.held:
-            why, to_do = "; ".join(outcome.verdict.reasons), outcome.verdict.to_check
-            return on_one_line(f"{said}; the gate would hold it: {why}. To do: {to_do}")
+            why = "; ".join(outcome.verdict.reasons)
+            return _in_trouble(f"{said}; the gate would hold it: {why}", outcome.verdict.to_check)
         return f"{said}; it would be published. Nothing was published or recorded"
     if outcome.held or outcome.failed:
-        state = "held" if outcome.held else "error"
-        return _in_trouble(state, outcome.district_id, outcome.reason, outcome.to_do)
+        return _in_trouble(f"{'held' if outcome.held else 'error'}: {who}: {outcome.reason}", outcome.to_do)
     if not outcome.published:
         became = "published" if outcome.published_at else "held"
-        return f"{outcome.district_id}: {became}, and replaced by a later run of the same night"
-    changes = _changes(outcome)
-    if outcome.carried_over:
-        changes += f"; {outcome.carried_over:,} unreadable, carried over as last published"
-    students = counted(outcome.students or 0, "student")
-    return f"{outcome.district_id}: published {students} for {outcome.snapshot_date} ({changes})"
+        return f"{who}: {became}, and replaced by a later run of the same night"
+    if counts.carried_over:
+        changes += f"; {counts.carried_over:,} unreadable, carried over as last published"
+    return f"{who}: published {students} for {outcome.snapshot_date} ({changes})"
 
 
-def _in_trouble(state: str, district_id: str, reason: str | None, to_do: str | None) -> str:
-    return on_one_line(f"{state}: {district_id}: {reason}" + (f". To do: {to_do}" if to_do else ""))
-
-
-def _changes(counts: Any) -> str:
-    return f"{counts.added:,} added, {counts.changed:,} changed, {counts.removed:,} removed"
+def _in_trouble(said: str, to_do: str | None) -> str:
+    return on_one_line(f"{said}. To do: {to_do}" if to_do else said)
 
 
 def print_outcomes(

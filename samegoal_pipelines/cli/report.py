@@ -95,19 +95,11 @@ def _print_trouble(board: Board) -> None:
 
 
 def _print_rest(board: Board) -> None:
-    rows = [
-        {
-            "district": one.district_id,
-            "name": one.name,
-            "state": one.state,
-            **{
-                name.replace("_", " "): NOTHING if count is None else count
-                for name, count in one.counts.items()
-            },
-            "": one.remarks,
-        }
-        for one in board.rest
-    ]
+    rows = []
+    for one in board.rest:
+        counts = {name.replace("_", " "): NOTHING if n is None else n for name, n in one.counts.items()}
+        first = {"district": one.id, "name": one.name, "state": one.state}
+        rows.append({**first, **counts, "": one.remarks})
     print_table(rows, gap=True)
 
 

@@ -33,10 +33,6 @@ class WhichNight(dg.Config):
     """The night of a report."""
 
     night: str = Field(default="", description="YYYY-MM-DD. Blank: every district's newest night.")
-    forecast: bool = Field(
-        default=True,
-        description="Also forecast the next two weeks, which takes a fraction of a second per district.",
-    )
 
 
 @dg.asset(
@@ -53,12 +49,9 @@ def nightly_report(
     """The page about one night of all districts."""
     try:
         named = config.night or context.run.tags.get(TODAY_TAG)
-        report = make_report(
-            deployment.warehouse,
-            datetime.now(UTC),
-            read_date(named, "the night") if named else None,
-            landing=deployment.landing if config.forecast else None,
-        )
+        night = read_date(named, "the night") if named else None
+        now = datetime.now(UTC)
+        report = make_report(deployment.warehouse, now, night, landing=deployment.landing)
         html = report.html(deployment.settings.ui_url)
         where: dg.MetadataValue[Any]
         try:

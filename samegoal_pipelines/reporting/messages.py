@@ -24,7 +24,6 @@ from sqlalchemy.exc import OperationalError
 from samegoal_pipelines.districts.errors import InvalidDistrictError, SecretAwaitedError
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.errors import SYNC
-from samegoal_pipelines.reporting import rendering
 from samegoal_pipelines.reporting.addresses import Address, AlertError, Message, contact_address
 from samegoal_pipelines.reporting.nightly_status import (
     DEADLINE,
@@ -34,6 +33,7 @@ from samegoal_pipelines.reporting.nightly_status import (
     in_words,
     read_district,
 )
+from samegoal_pipelines.reporting.report import render
 from samegoal_pipelines.tables.warehouse import alerts_sent, districts
 from samegoal_pipelines.warehouse.engine import LOCK_ROW, Role, as_writer, take_role, transaction
 
@@ -158,7 +158,7 @@ def alert_message(board: Board, news: Sequence[DistrictNight], *, later: bool = 
     counts = in_words(Counter(one.state for one in news))
     return Message(
         f"{board.title}: {'also ' if later else ''}{counts} of {board.due:,}",
-        rendering.render("alert.md.j2", board=board, groups=groups.values(), names=NAMES_IN_A_GROUP),
+        render("alert.md.j2", board=board, groups=groups.values(), names=NAMES_IN_A_GROUP),
     )
 
 
@@ -217,7 +217,7 @@ def _confirmation(state: DistrictNight) -> Message:
     if state.pause is not None and state.pause.covers(night):
         night = state.pause.paused_to + timedelta(days=1)
     next_night = f"{night}, after {NIGHT_BEGINS:%H:%M} ({state.timezone})"
-    text = rendering.render(
+    text = render(
         "confirmation.md.j2",
         one=state,
         expires=state.expiry_text,

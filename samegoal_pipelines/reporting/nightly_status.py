@@ -308,12 +308,13 @@ def read_newest(engine: sa.Engine, now: datetime) -> Board:
     A district whose night before needs attention shows that one until the new night has a result or is due.
     The board's night is the one of most districts, and another night is named in the reason.
     """
-    begun = {one.id: one for one in _read(engine, NIGHT_BEGINS, now)}
-    trouble = {one.id: one for one in _read(engine, DEADLINE, now) if one.in_trouble}
+    judged = {one.id: one for one in _read(engine, DEADLINE, now)}
     found = []
     for one in _read(engine, time(0), now):
-        shown = one if one.tonight else begun.get(one.id, one)
-        found.append(trouble.get(one.id, shown) if shown.state == "pending" else shown)
+        before = judged.get(one.id, one)
+        has_begun = one.tonight or night_since(NIGHT_BEGINS, one.timezone, now) == one.night
+        shown = one if has_begun else before
+        found.append(before if shown.state == "pending" and before.in_trouble else shown)
     nights = Counter(one.night for one in found if one.state != "disabled")
     night = max(nights, key=lambda night: (nights[night], night), default=now.date())
     for n, one in enumerate(found):

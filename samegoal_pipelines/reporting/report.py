@@ -10,7 +10,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from io import StringIO
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from samegoal_pipelines.landing import Landing
-from samegoal_pipelines.reporting import rendering
+from samegoal_pipelines.printable import NOTHING, counted, on_one_line
 from samegoal_pipelines.reporting.forecast import Ahead, look_ahead
 from samegoal_pipelines.reporting.nightly_status import (
     COUNTS,
@@ -101,7 +101,7 @@ class Report:
     def _render(self, template: str, ui_url: str = "", **values: Any) -> str:
         columns = [name.replace("_", " ").capitalize() for name in COUNTS]
         values |= {"columns": columns, "paths": partial(_paths, ui_url)}
-        return rendering.render(template, **vars(self), **values)
+        return render(template, **vars(self), **values)
 
 
 def make_report(
@@ -165,6 +165,55 @@ def read_trends(engine: sa.Engine, night: date, nights: int = NIGHTS) -> list[Tr
     with as_operator(engine, "looking up the last nights") as connection:
         found = connection.execute(_TRENDS, {"night": night, "nights": nights})
         return [TrendNight(when, *map(int, counts)) for when, *counts in found]
+
+
+# -- the templates of pages and messages --
+
+_COMMAND = re.compile(r"(samegoal-pipelines(?: [^\s;,`|<>]+)+)")
+_SPECIAL = re.compile(r"[\\`*_\[\]<>!|~&:@]")
+
+
+@cache
+def _environment() -> Any:
+    """HTML is escaped automatically, and Markdown by the filters."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+    found = Environment(
+        loader=PackageLoader("samegoal_pipelines.reporting", "templates"),
+        autoescape=select_autoescape(["html.j2"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    found.filters |= {
+        "commands": lambda text: "".join(
+            f"`{part}`" if is_command else _as_it_is(part) for part, is_command in commands_in(text)
+        ),
+        "number": lambda number: NOTHING if number is None else f"{number:,}",
+        "counted": counted,
+        "escaped": lambda text: _as_it_is(on_one_line(text)),
+        "parts": commands_in,
+        "plain": lambda text: on_one_line(text).replace("<", "&lt;"),
+    }
+    return found
+
+
+def render(name: str, **values: Any) -> str:
+    """Render a template with these values."""
+    return str(_environment().get_template(name).render(**values))
+
+
+def commands_in(text: str | None) -> Iterator[tuple[str, bool]]:
+    """The parts of a text, and whether each is a command that a person may copy."""
+    for number, part in enumerate(_COMMAND.split(on_one_line(text))):
+        if part:
+            yield part, number % 2 == 1
+
+
+def _as_it_is(text: str) -> str:
+    """Text that Markdown shows literally: no link, image, HTML or table column."""
+    return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", text)
 
 
 # -- the plots --

@@ -1,6 +1,5 @@
 """A held night as a person at a terminal meets it: exit status 3, what to do, and `sync --release`."""
 
-import shutil
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -30,6 +29,12 @@ def test_a_held_district_exits_with_3_and_its_release_with_0(pipeline, district)
     assert second.startswith("beta: published 2 students")
     assert "grand-bend Grand Bend ISD held 300 269 0 0 31" in both.lines
 
+    facts, unknown = run("sync", "grand-bend", "nowhere", "--json", *NIGHT).failed.json
+    assert (facts["state"], facts["students"], facts["inactive"]) == ("held", 300, 31)
+    assert (facts["dropped"], facts["dropped_by_time"]) == (31, 0)
+    assert facts["reason"].startswith("31 of 300 students")
+    assert (unknown["state"], unknown["district_id"]) == ("failed", "nowhere")  # which counts more
+
     release = ("sync", "grand-bend", "--release", "--why")
     released = run(*release, "the campus has closed", *NIGHT, SAMEGOAL_OPERATOR="Dana")
 
@@ -58,6 +63,9 @@ def test_the_students_whom_a_held_night_would_change_are_listed_by_number(pipeli
     assert nights == ["2026-10-13"] * 31 + ["2026-10-12"] * 300, "the held ones first"
     held = ask("changes", "grand-bend", "--students", "--json").json["nights"][-1]
     assert (held["state"], len(held["listed"])) == ("held", 31)
+    pipeline.deployment.landing.erase("grand-bend")
+    listed = ask("changes", "grand-bend", "--students").stdout
+    assert "no longer landed, so the students cannot be listed" in listed
 
     change(made, range(1, 32), EndDate=None, WithdrawalCodeID=None)
     assert pipeline.run(today=TOMORROW + timedelta(days=1)).published
@@ -90,23 +98,6 @@ def test_swapped_student_numbers_are_held_listed_and_released(pipeline, good_nig
     assert renumbered == [(2, "000002"), (1, "000001"), (3, "000003")]
     assert "student_number (was 000003)" in ask("changes", "grand-bend", "--students").stdout
     assert pipeline.run(today=TOMORROW + timedelta(days=1)).published
-
-
-def test_scripts_are_told_what_is_held_and_a_failure_counts_more(pipeline, good_night):
-    held = good_night(enrolled(300))
-    change(held, range(1, 32), EndDate="2026-10-09")
-
-    output = run("sync", "grand-bend", "nowhere", "--json", *NIGHT).failed
-
-    facts, unknown = output.json
-    assert (facts["state"], facts["students"], facts["inactive"]) == ("held", 300, 31)
-    assert (facts["dropped"], facts["dropped_by_time"]) == (31, 0)
-    assert facts["reason"].startswith("31 of 300 students")
-    assert (unknown["state"], unknown["district_id"]) == ("failed", "nowhere")
-
-    shutil.rmtree(pipeline.deployment.settings.home / "landing" / "grand-bend")
-    listed = run("changes", "grand-bend", "--students").stdout
-    assert "no longer landed, so the students cannot be listed" in listed
 
 
 @pytest.mark.parametrize(("published_at", "became"), [(None, "held"), (datetime.now(UTC), "published")])

@@ -299,25 +299,18 @@ def test_publishing_turns_a_district_green_at_once(daemon, deployment, pipeline,
     assert daemon.cursor == "{}"
 
 
-# -- the check, materialized by hand for a partition that has no night to judge --
+def test_the_check_of_a_partition_that_has_no_night_to_judge_waits_for_nothing(deployment):
+    """As when a person materializes it by hand."""
 
+    def on_time(district_id: str) -> dg.AssetCheckResult:
+        tags = {"dagster/partition": district_id, "samegoal/today": "2026-10-09"}
+        run = dg.DagsterRun(job_name="nightly_snapshot", tags=tags)
+        return next(once_published(DistrictRun(deployment, run, dg.DagsterInstance.ephemeral())))
 
-def night_of(deployment, district_id: str, today: str) -> DistrictRun:
-    tags = {"dagster/partition": district_id, "samegoal/today": today}
-    run = dg.DagsterRun(job_name="nightly_snapshot", tags=tags)
-    return DistrictRun(deployment, run, dg.DagsterInstance.ephemeral())
-
-
-def test_a_district_that_is_not_registered_is_named_in_one_line(deployment):
+    register(deployment.warehouse, "alpha", registered_at=at("12:00"))
+    found = on_time("alpha")
+    assert (found.passed, found.description) == (True, "no snapshot of 2026-10-09 is due: pending")
     with pytest.raises(dg.Failure) as caught:
-        next(once_published(district_run=night_of(deployment, "nowhere", NIGHT.isoformat())))
+        on_time("nowhere")
     assert (caught.value.description or "").startswith("nowhere: on_time: ")
     assert "unforeseen" not in (caught.value.description or "")
-
-
-def test_a_night_before_the_district_was_registered_is_not_waited_for(deployment):
-    register(deployment.warehouse, "alpha", registered_at=at("12:00"))
-    before = (NIGHT - timedelta(days=3)).isoformat()
-    found = next(once_published(district_run=night_of(deployment, "alpha", before)))
-    assert found.passed
-    assert found.description == f"no snapshot of {before} is due: pending"

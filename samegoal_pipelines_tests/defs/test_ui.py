@@ -10,11 +10,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 import requests
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.instance import add_partition
@@ -22,13 +23,8 @@ from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict
 from samegoal_pipelines.sandbox.objects import school_year_of
 from samegoal_pipelines_tests.defs.daemon_fixtures import Service, zone_at
 from samegoal_pipelines_tests.mass_changes import ENTRIES, TOMORROW, change
-from samegoal_pipelines_tests.pipeline import TODAY
+from samegoal_pipelines_tests.pipeline import TODAY, Pipeline
 from samegoal_pipelines_tests.warehouse.factories import STORED, VIEWS
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
-
-    from samegoal_pipelines_tests.pipeline import Pipeline
 
 pytestmark = pytest.mark.slow
 
@@ -162,8 +158,6 @@ def backfill(server: DevServer, *districts: str) -> list[dict[str, Any]]:
 
 def see_a_district_s_snapshot(page: Page, server: DevServer, yesterday: date) -> None:
     """Its metadata in words, how many students have which status, and the picture."""
-    from playwright.sync_api import expect
-
     page.goto(f"{server.url}/assets/published_snapshot?view=partitions&partition=alpha")
     expect(entry(page, "snapshot date")).to_contain_text(yesterday.isoformat())
     expect(entry(page, "students added")).to_contain_text("60")
@@ -174,8 +168,6 @@ def see_a_district_s_snapshot(page: Page, server: DevServer, yesterday: date) ->
 
 def see_what_is_held(page: Page, server: DevServer) -> None:
     """The gate's check is red, with its numbers."""
-    from playwright.sync_api import expect
-
     open_gate(page, server)
     expect(page.get_by_text("Failed", exact=True).last).to_be_visible()
     expect(page.get_by_text("held: 30 of 60 students (50.0%) last published").last).to_be_visible()
@@ -185,8 +177,6 @@ def see_what_is_held(page: Page, server: DevServer) -> None:
 
 def release_it(page: Page) -> None:
     """Follow the link to the launchpad, say who and why, and launch."""
-    from playwright.sync_api import expect
-
     entry(page, "release it").get_by_text("[Show Markdown]").click()
     page.get_by_role("link", name="Publish what is held").click()
     expect(page.get_by_text("partition: alpha")).to_be_visible()
@@ -197,8 +187,6 @@ def release_it(page: Page) -> None:
 
 
 def see_that_it_is_released(page: Page, server: DevServer) -> None:
-    from playwright.sync_api import expect
-
     open_gate(page, server)
     expect(page.get_by_text("Passed", exact=True).last).to_be_visible()
     expect(page.get_by_text("released by Pat Principal: the campus has closed").last).to_be_visible()
@@ -209,8 +197,6 @@ def see_that_it_is_released(page: Page, server: DevServer) -> None:
 
 def see_the_report(page: Page, server: DevServer) -> None:
     """It was made again by itself after the release."""
-    from playwright.sync_api import expect
-
     server.wait(lambda: last_job(server) == "make_nightly_report", "the report after the release")
     page.goto(f"{server.url}/assets/nightly_report?view=events")
     entry(page, "report").get_by_text("[Show Markdown]").click()
@@ -358,8 +344,6 @@ def browser_page(folder: Path) -> Iterator[Page]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("Chromium is not installed")
-    from playwright.sync_api import expect, sync_playwright
-
     expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(

@@ -13,6 +13,7 @@ from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
+from socketserver import BaseRequestHandler, TCPServer, ThreadingTCPServer
 from typing import Any
 
 import pytest
@@ -186,12 +187,34 @@ def web_server(certificate: Path | None = None) -> Iterator[Hook]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    hook.port = server.server_port
+    with _serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as hook.port:
+        yield hook
+
+
+@contextmanager
+def dripping_server(first: bytes, drip: bytes) -> Iterator[tuple[int, threading.Event]]:
+    """A server that says `first`, and then `drip` forever: its port, and whether its caller has hung up."""
+    left_alone = threading.Event()
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                self.request.sendall(first)
+                while not left_alone.wait(0.02):
+                    self.request.sendall(drip)
+            left_alone.set()
+
+    with _serving(ThreadingTCPServer(("127.0.0.1", 0), Handler)) as port:
+        yield port, left_alone
+
+
+@contextmanager
+def _serving(server: TCPServer) -> Iterator[int]:
+    """Serve from a thread. Yields the port."""
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
-        yield hook
+        yield server.server_address[1]
     finally:
         server.shutdown()
         server.server_close()
@@ -205,31 +228,6 @@ def make_certificate(folder: Path) -> Path:
     file = folder / "mail.pem"
     file.write_bytes(pem(authority.key) + authority.own)
     return file
-
-
-@contextmanager
-def dripping_server(first: bytes, drip: bytes) -> Iterator[tuple[int, threading.Event]]:
-    """A server that says `first`, and then `drip` forever: its port, and whether its caller has hung up."""
-    left_alone = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            with suppress(OSError):  # closed before anybody came
-                connection, _ = listener.accept()
-                with connection, suppress(OSError):
-                    connection.sendall(first)
-                    while not stop.wait(0.02):
-                        connection.sendall(drip)
-                left_alone.set()
-
-        stop = threading.Event()
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        try:
-            yield listener.getsockname()[1], left_alone
-        finally:
-            stop.set()
-            thread.join(10)
 
 
 @pytest.fixture

@@ -100,23 +100,16 @@ class Settings(BaseSettings):
         return " ".join(operator.split()) or account_name()
 
     @model_validator(mode="after")
-    def _certificates_exist(self) -> Self:
-        """Check this at startup, or every request would fail as if Qmlativ did not answer."""
-        if bundle := os.environ.get("REQUESTS_CA_BUNDLE"):
-            _check_certificates(bundle)
-        return self
-
-    @model_validator(mode="after")
-    def _one_source_of_keys(self) -> Self:
+    def _usable(self) -> Self:
+        """Check files at startup. Make the home absolute, so that a change of directory does not move it."""
+        self.home = self.home.expanduser().absolute()
         if self.secret_key_file and self.secret_key:
             raise ValueError("set SAMEGOAL_SECRET_KEY or SAMEGOAL_SECRET_KEY_FILE, not both")
         if self.secret_key_file and not self.secret_key_file.is_file():
             raise ValueError("SAMEGOAL_SECRET_KEY_FILE names a file that does not exist: correct or unset it")
+        if bundle := os.environ.get("REQUESTS_CA_BUNDLE"):
+            _check_certificates(bundle)  # or every request would fail as if Qmlativ did not answer
         return self
-
-    def model_post_init(self, _context: object) -> None:
-        """Make the home absolute, so that a change of directory does not move it."""
-        self.home = self.home.expanduser().absolute()
 
     def make_home(self) -> Path:
         """Return the home. Create it if necessary, closed to other accounts.
@@ -165,6 +158,5 @@ def _check_certificates(bundle: str) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(**{where: bundle})
     except OSError:  # SSLError is one, too
-        raise ValueError(
-            "REQUESTS_CA_BUNDLE names a file without readable certificates: correct or unset it"
-        ) from None
+        trouble = "a file without readable certificates"
+        raise ValueError(f"REQUESTS_CA_BUNDLE names {trouble}: correct or unset it") from None

@@ -7,7 +7,6 @@ forking.set_forkserver_preload(
     [
         "pytest",
         "samegoal_pipelines.definitions",
-        "samegoal_pipelines_tests.cli.asking",
         "samegoal_pipelines_tests.warehouse.test_killed_publish",
     ]
 )

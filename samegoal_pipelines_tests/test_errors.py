@@ -1,10 +1,7 @@
-"""Every foreseen error says what kind of trouble it is and what to do, without anybody reading its "
-"message.
-"""
+"""Every foreseen error says of what kind it is and what to do, without anybody parsing its message."""
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
 
 import pytest
 
@@ -29,28 +26,23 @@ NOT_AT_NIGHT = {
 """Errors that no night can end with."""
 
 
-def subclasses(error: type[PipelineError]) -> Iterator[type[PipelineError]]:
-    yield error
-    for each in error.__subclasses__():
-        yield from subclasses(each)
+def foreseen(error: type[PipelineError] = PipelineError) -> set[type[PipelineError]]:
+    return {error}.union(*map(foreseen, error.__subclasses__()))
 
 
-def foreseen() -> list[type[PipelineError]]:
-    for module in pkgutil.walk_packages(samegoal_pipelines.__path__, "samegoal_pipelines."):
-        if not {"__main__", "env", "deliver"} & {*module.name.split(".")} and "versions" not in module.name:
-            importlib.import_module(module.name)
-    return sorted({*subclasses(PipelineError)}, key=lambda error: error.__name__)
+for module in pkgutil.walk_packages(samegoal_pipelines.__path__, "samegoal_pipelines."):
+    if not {"__main__", "env", "deliver", "versions"} & {*module.name.split(".")}:
+        importlib.import_module(module.name)
 
 
 def test_every_error_that_can_end_a_night_has_a_kind_and_the_name_of_an_error():
-    found = foreseen()
-    assert len(found) > 30
-    assert [error.__name__ for error in found if not error.__name__.endswith("Error")] == []
-    without = {error.__name__ for error in found if error.kind is Kind.OTHER}
-    assert without == NOT_AT_NIGHT
+    names = {error.__name__ for error in foreseen()}
+    assert len(names) > 30
+    assert {name for name in names if not name.endswith("Error")} == set()
+    assert {error.__name__ for error in foreseen() if error.kind is Kind.OTHER} == NOT_AT_NIGHT
 
 
-@pytest.mark.parametrize("error", [each for each in foreseen() if issubclass(each, QmlativError)])
+@pytest.mark.parametrize("error", sorted(foreseen(QmlativError), key=lambda error: error.__name__))
 def test_every_error_of_qmlativ_says_what_to_do_before_the_night_is_run_again(error):
     made = error("what happened") if error.__init__ is PipelineError.__init__ else error("")  # type: ignore[misc]
     assert made.next_step_of_night.endswith(SYNC)
@@ -70,10 +62,8 @@ def test_the_message_names_district_step_object_and_next_step():
 
 def test_an_instance_may_override_what_its_class_says():
     error = SourceUnavailableError("what", kind=Kind.ADDRESS, next_step="correct it", transient=False)
-    assert (error.kind, error.next_step_of_night) == (
-        Kind.ADDRESS,
-        f"correct it; to run the night again: {SYNC}",
-    )
+    assert error.kind is Kind.ADDRESS
+    assert error.next_step_of_night == f"correct it; to run the night again: {SYNC}"
     assert not error.transient
     assert SourceUnavailableError("what").transient
 

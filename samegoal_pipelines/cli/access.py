@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
@@ -244,14 +245,18 @@ def _lines(step: Step, of: str = "") -> list[str]:
 
 def _print_all(results: Sequence[Verification]) -> None:
     """Print one row per district, those that need attention first, and the number of each verdict."""
-    rows: list[dict[str, Any]] = []
-    counts = []
-    for state, verdict in _VERDICTS.items():
-        found = [result for result in results if result.state == state]
-        counts += [f"{len(found):,} {verdict}"] if found else []
-        for result in found:
-            wrong = [step for step in result.steps if step.state != "ok"]
-            problems = [line for step in wrong for line in _lines(step, f"{step.name}: ")]
-            rows.append({"district": result.district_id, "verdict": verdict, "problems": problems})
-    print_table(rows)
-    click.echo("; ".join(counts) or "no district is active")
+    print_table(
+        {
+            "district": result.district_id,
+            "verdict": verdict,
+            "problems": [
+                line for step in result.steps if step.state != "ok" for line in _lines(step, f"{step.name}: ")
+            ],
+        }
+        for state, verdict in _VERDICTS.items()
+        for result in results
+        if result.state == state
+    )
+    counts = Counter(_VERDICTS[result.state] for result in results)
+    said = [f"{counts[verdict]:,} {verdict}" for verdict in _VERDICTS.values() if verdict in counts]
+    click.echo("; ".join(said) or "no district is active")

@@ -113,21 +113,15 @@ def contract(_: Deployment, url: str | None, districts: tuple[str, ...], as_json
         else:
             click.echo(FILE.read_text(encoding="utf-8"), nl=False)
         return
-    from samegoal_pipelines.warehouse import engine as warehouse_engine
     from samegoal_pipelines.warehouse.contract import broken_promises
+    from samegoal_pipelines.warehouse.engine import connect
 
-    warehouse = warehouse_engine.connect(url)
-    try:
-        broken = broken_promises(warehouse, promised, districts)
-    finally:
-        warehouse.dispose()
-    version = promised["version"]
+    version, broken = promised["version"], broken_promises(connect(url), promised, districts)
     if as_json:
         print_json({"version": version, "broken": broken})
     else:
-        kept = (
-            f"the warehouse keeps the data contract {version}: {len(promised['schema'])} tables as promised"
-        )
+        tables = f"{len(promised['schema'])} tables as promised"
+        kept = f"the warehouse keeps the data contract {version}: {tables}"
         click.echo("\n".join(broken or [kept]))
     if broken:
         raise PipelineError(

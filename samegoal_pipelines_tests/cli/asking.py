@@ -1,28 +1,17 @@
-"""Ways to run a command: as the program itself, in a forked process, or in the test's own process.
+"""Ways to run a command: in the test's own process (`run`), or as a program, which takes a second or two."""
 
-Use the cheapest one that can show what the test is about. `run` takes no process, `Forked` can be killed and
-costs 0.1 s to start, `program` costs 1 to 2 s.
-"""
-
-import atexit
-import importlib
 import io
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 import pytest
 
 from samegoal_pipelines.cli.main import main
-from samegoal_pipelines_tests.forking import forking
 
 PROGRAM = str(Path(sys.executable).parent / "samegoal-pipelines")
 
@@ -82,56 +71,21 @@ def run(*arguments: str, stdin: str = "", **environment: str) -> Answered:
         return Answered(int(stopped.value.code or 0), *texts)
 
 
-def program(*arguments: str, **options: object) -> Answered:
-    done = subprocess.run(
-        [PROGRAM, *arguments],
-        **{"capture_output": True, "text": True, "timeout": 600, "check": False, **options},  # type: ignore[call-overload]
-    )
+def program(*arguments: str, **options: Any) -> Answered:
+    usual = {"capture_output": True, "text": True, "timeout": 600, "check": False}
+    done = subprocess.run([PROGRAM, *arguments], **(usual | options))
     return Answered(done.returncode, done.stdout, done.stderr)
 
 
-class Forked:
-    """A command in a process of its own, forked from one that has imported everything.
-
-    Args:
-        patched: values by their dotted names, such as `samegoal_pipelines.cli.demo.STUDENTS`.
-    """
-
-    def __init__(self, *arguments: str, patched: Mapping[str, object] = MappingProxyType({})) -> None:
-        self._folder = Path(tempfile.mkdtemp())
-        self._process = forking.Process(
-            target=_be, args=(arguments, {**os.environ}, {**patched}, self._folder)
-        )
-        self._process.start()
-
-    def send_signal(self, number: int) -> None:
-        assert self._process.pid is not None
-        os.kill(self._process.pid, number)
-
-    def answer(self) -> Answered:
-        """Wait for its end."""
-        self._process.join(600)
-        assert self._process.exitcode is not None
-        told = [(self._folder / name).read_text() for name in ("stdout", "stderr")]
-        shutil.rmtree(self._folder)
-        return Answered(self._process.exitcode, *told)
+def start(*arguments: str) -> subprocess.Popen[str]:
+    """Start the program without waiting for its end. `ended` waits."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen([PROGRAM, *arguments], stdout=pipe, stderr=pipe, text=True)
 
 
-def _be(
-    arguments: tuple[str, ...], environment: dict[str, str], patched: dict[str, object], folder: Path
-) -> None:
-    for number, name in ((1, "stdout"), (2, "stderr")):
-        os.dup2(os.open(folder / name, os.O_CREAT | os.O_WRONLY), number)
-    os.environ.clear()
-    os.environ.update(environment)
-    sys.argv = [PROGRAM, *arguments]
-    for name, value in patched.items():
-        module, _, attribute = name.rpartition(".")
-        setattr(importlib.import_module(module), attribute, value)
-    try:
-        main()
-    finally:
-        atexit._run_exitfuncs()  # multiprocessing leaves them out
+def ended(process: subprocess.Popen[str]) -> Answered:
+    texts = process.communicate(timeout=600)
+    return Answered(process.returncode, *texts)
 
 
 Ask = Callable[..., Answered]

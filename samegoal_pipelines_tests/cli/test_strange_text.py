@@ -1,13 +1,10 @@
 """Names, reasons and numbers from outside are shown as they are, and steer neither rich nor the terminal."""
 
-import ast
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-import samegoal_pipelines
 from samegoal_pipelines.cli import terminal
 from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.districts.pauses import pause
@@ -105,12 +102,3 @@ def test_what_became_of_a_night_is_one_line():
     said = line(PipelineError(f"this is district {CONTROL}", district_id="grand-bend"))
     assert said == on_one_line(f"error: grand-bend: this is district {CONTROL}")
     assert said.isprintable()
-
-
-def test_rich_is_used_in_one_place_which_takes_no_markup():
-    for path in Path(samegoal_pipelines.__file__).parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom):
-                names = [node.module or ""]
-            assert path.name == "terminal.py" or not any(name.split(".")[0] == "rich" for name in names), path

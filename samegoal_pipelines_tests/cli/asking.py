@@ -1,4 +1,4 @@
-"""Ways to run a command: in the test's own process (`run`), or as a program, which takes a second or two."""
+"""Run a command in the test's own process (`run`), or as a program (`start`), which takes a second more."""
 
 import io
 import json
@@ -71,19 +71,15 @@ def run(*arguments: str, stdin: str = "", **environment: str) -> Answered:
         return Answered(int(stopped.value.code or 0), *texts)
 
 
-def program(*arguments: str, **options: Any) -> Answered:
-    usual = {"capture_output": True, "text": True, "timeout": 600, "check": False}
-    done = subprocess.run([PROGRAM, *arguments], **(usual | options))
-    return Answered(done.returncode, done.stdout, done.stderr)
-
-
-def start(*arguments: str) -> subprocess.Popen[str]:
-    """Start the program without waiting for its end. `ended` waits."""
-    pipe = subprocess.PIPE
-    return subprocess.Popen([PROGRAM, *arguments], stdout=pipe, stderr=pipe, text=True)
+def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
+    """Start the program itself, without waiting for its end."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process: subprocess.Popen[str] = subprocess.Popen([PROGRAM, *arguments], **pipes, **options)
+    return process
 
 
 def ended(process: subprocess.Popen[str]) -> Answered:
+    """Wait for its end."""
     texts = process.communicate(timeout=600)
     return Answered(process.returncode, *texts)
 

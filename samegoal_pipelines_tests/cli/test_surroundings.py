@@ -14,7 +14,7 @@ import pytest
 from samegoal_pipelines.cli.demo import _run_until_stopped
 from samegoal_pipelines.sandbox import Sandbox, serve
 from samegoal_pipelines.settings import plain_link
-from samegoal_pipelines_tests.cli.asking import Answered, program, run
+from samegoal_pipelines_tests.cli.asking import Answered, ended, run, start
 from samegoal_pipelines_tests.literal_district import literal_district
 from samegoal_pipelines_tests.mass_changes import ENTRIES, enrolled
 from samegoal_pipelines_tests.pipeline import TODAY
@@ -45,22 +45,24 @@ class Surroundings:
         homes = {"SAMEGOAL_HOME": str(self.home), "DAGSTER_HOME": str(self.foreign)}
         self.environment = others | HOSTILE | homes
 
-    def run(self, *words: str, stdin: str = "", cwd: str = "/") -> Answered:
-        return program(*words, input=stdin, env=self.environment, cwd=cwd, umask=0)
+    def run(self, *words: str, stdin: Path | None = None, cwd: str = "/") -> Answered:
+        with (stdin or Path(os.devnull)).open() as typed:
+            return ended(start(*words, stdin=typed, env=self.environment, cwd=cwd, umask=0))
 
 
 @pytest.fixture(scope="module")
 def surroundings() -> Iterator[Surroundings]:
     """A published night of one district, whose name is Español."""
     folder = Path(tempfile.mkdtemp(prefix="samegoal-surroundings-"))
-    made = Surroundings(folder)
+    made, secret = Surroundings(folder), folder / "secret"
     district = literal_district({ENTRIES: enrolled(1)}, today=TODAY)
+    secret.write_text(district.client_secret)
     with serve(Sandbox([district])) as server:
         assert made.run("postgres", "start").ok
         try:
             words = ["districts", "add", district.id, "--name", "Español ISD"]
             words += ["--base-url", server.base_url(district), "--client-key", district.client_key]
-            assert made.run(*words, stdin=district.client_secret).ok
+            assert made.run(*words, stdin=secret).ok
             night = made.run("sync", district.id, "--today", TODAY.isoformat(), cwd=str(folder))
             made.said = night.ok.stderr
             yield made
@@ -130,4 +132,4 @@ def test_the_demo_publishes_three_districts_and_works_a_second_time(tmp_path, mo
         assert done.stdout.count(" held ") == held, done.stdout
         assert " dev " in done.stdout
 
-    assert "not running" in program("postgres", "status").ok.stdout
+    assert "not running" in ended(start("postgres", "status")).ok.stdout

@@ -56,10 +56,9 @@ def changes(
         print_json({"district_id": district_id, "since": since, "nights": facts})
     elif nights:
         _print_changes(district_id, nights)
-    elif since:
-        click.echo(f"{district_id}: no night since {since}")
     else:
-        click.echo(f"{district_id}: no night yet; next: samegoal-pipelines sync {district_id}")
+        when = f"since {since}" if since else f"yet; next: samegoal-pipelines sync {district_id}"
+        click.echo(f"{district_id}: no night {when}")
 
 
 def _with_students(deployment: Deployment, district_id: str, night: NightChanges) -> NightChanges:
@@ -146,14 +145,10 @@ def forecast(deployment: Deployment, district_id: str, days: int, by_student: bo
         return
     if found.overdue:
         overdue = "1 status has" if found.overdue == 1 else f"{found.overdue:,} statuses have"
-        print_sentences(
-            f"{district_id}: {overdue} changed since {found.night}, the last published night; the next "
-            "snapshot will show them"
-        )
-    rows_of_then = f"by {found.until}, according to the rows of the night {found.night}"
-    print_sentences(
-        f"{district_id}: " + (f"{rows_of_then}:" if found.flips else f"no status changes {rows_of_then}")
-    )
+        since = f"changed since {found.night}, the last published night"
+        print_sentences(f"{district_id}: {overdue} {since}; the next snapshot will show them")
+    by = f"by {found.until}, according to the rows of the night {found.night}"
+    print_sentences(f"{district_id}: " + (f"{by}:" if found.flips else f"no status changes {by}"))
 
     def statuses(old: str | None, new: str | None) -> dict[str, str]:
         return {"from": old or "no row", "to": new or "no row"}

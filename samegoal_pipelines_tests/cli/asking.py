@@ -73,9 +73,8 @@ def run(*arguments: str, stdin: str = "", **environment: str) -> Answered:
 
 def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     """Start the program itself, without waiting for its end."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process: subprocess.Popen[str] = subprocess.Popen([PROGRAM, *arguments], **pipes, **options)
-    return process
+    pipe = subprocess.PIPE
+    return subprocess.Popen([PROGRAM, *arguments], stdout=pipe, stderr=pipe, text=True, **options)
 
 
 def ended(process: subprocess.Popen[str]) -> Answered:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from samegoal_pipelines.sandbox import SandboxDistrict
-from samegoal_pipelines.sandbox.objects import SCHEMAS, Row, common_rows, school_year_of, table_of
+from samegoal_pipelines.sandbox.district import FIELDS, Row, common_rows, school_year_of, table_of
 from samegoal_pipelines.tables.catalog import OBJECTS
 
 # Fields that a district may decline to grant, marked ★ in the contract
@@ -36,10 +36,10 @@ def literal_district(
     id, the year of its first day, a campus and flags. It may say `WithdrawalCode="CECS"`, the code itself, in
     place of the id.
     """
-    if unknown := given.keys() - SCHEMAS.keys():
+    if unknown := given.keys() - FIELDS.keys():
         raise KeyError(f"no such object: {', '.join(sorted(unknown))}")
     rows: dict[str, list[dict[str, Any]]] = {
-        **{each: [] for each in SCHEMAS},
+        **{each: [] for each in FIELDS},
         **common_rows(name, code, today, CAMPUSES),
         "Demographics/Zip": [{"ZipID": 1, "City": "Grand Bend", "ZipCode": "78834", "StateID": 1}],
         "Demographics/County": [{"CountyID": 1, "Name": "Willow"}],
@@ -79,7 +79,7 @@ def literal_district(
         "base_path": f"/{re.sub(r'[^A-Za-z0-9]', '', name)}StuAPI",
         "client_key": f"key-{id}",
         "client_secret": f"made-up-{id}",
-        "tables": {each: table_of(each, rows[each]) for each in SCHEMAS},
+        "tables": {each: table_of(each, rows[each]) for each in FIELDS},
     }
     return SandboxDistrict(id=id, name=name, code=code, today=today, **(usual | settings))
 

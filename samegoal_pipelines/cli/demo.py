@@ -191,7 +191,7 @@ def _say_how_to_use(server: SandboxServer) -> None:
         base_url = server.base_url(district)
         click.echo(f"""
   id             {district.id}
-  students       {district.tables["Student/Student"].num_rows:,}
+  students       {len(district.tables["Student/Student"]):,}
   base URL       {base_url}
   client key     {district.client_key}
   client secret  {district.client_secret}
@@ -244,7 +244,7 @@ def _with_local_sources(deployment: Deployment) -> Deployment:
 def _demo_source(home: Path) -> AbstractContextManager[SandboxServer]:
     """Serve the sandbox of this home: the same districts, one night later for each day since the first."""
     from samegoal_pipelines.sandbox import Sandbox, serve
-    from samegoal_pipelines.sandbox.objects import school_year_of
+    from samegoal_pipelines.sandbox.district import school_year_of
 
     today, file = datetime.now().astimezone().date(), home / _FACTS
     if not file.exists():

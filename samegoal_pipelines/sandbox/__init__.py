@@ -2,14 +2,15 @@
 
 Tests, the demo and the benchmarks talk to it over a real socket. Everyone in it is made up.
 
-- ``district``: districts, their settings and grants; ``objects``: fields, code lists and rows
+- ``district``: the objects, and a district's rows, settings and grants
 - ``generate``, ``people``, ``enrollments``: synthetic districts;
   ``nights``: what changes from night to night
-- ``server``, ``listings``: the Custom API; ``faults``, ``traffic``: for tests
+- ``server``, ``listings``: the Custom API; ``faults``: for tests
 """
 
-from samegoal_pipelines.sandbox.district import Sandbox, SandboxDistrict
+from samegoal_pipelines.sandbox.district import SandboxDistrict
 from samegoal_pipelines.sandbox.faults import Fault, Faults
+from samegoal_pipelines.sandbox.generate import Sandbox
 from samegoal_pipelines.sandbox.server import SandboxServer, serve
 
 __all__ = ["Fault", "Faults", "Sandbox", "SandboxDistrict", "SandboxServer", "serve"]

@@ -6,195 +6,163 @@ every kind of enrollment that the status rules name.
 """
 
 import datetime as dt
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any, NamedTuple
 
-import numpy as np
-import pandas as pd
-
-from samegoal_pipelines.sandbox.draw import Array, Rng, chance, only, pick, some
-from samegoal_pipelines.sandbox.objects import YEARS_BACK, withdrawal_code_id
+from samegoal_pipelines.sandbox.district import YEARS_BACK, withdrawal_code_id
+from samegoal_pipelines.sandbox.people import Pupil
 
 LEAVER_CODES = ("16", "60", "66", "81", "82", "83", "98")
-_LEAVING_SHARES = (0.05, 0.035, 0.008, 0.005)
-"""Shares of students who leave in the year, the year before, and so on."""
-_PREREGISTRATION = 217
-"""Days after the first day of school (mid-March) from which next year's enrollments exist."""
-_SCHOOL_DAYS = 288
-_SPECIAL_SHARES = {
-    "withdrawal date only": 0.004,  # of students who left last year
-    "never closed": 0.003,
-    "no-show": 0.0008,
-    "one day": 0.001,
-    "second campus": 0.006,
-    "course only": 0.0007,  # of high-school students, at another entity
-    "course": 0.02,
-    "course last year": 0.02,
-    "course without a code": 0.0008,
-}
+_LEAVING_SHARES = (0.05, 0.035, 0.008, 0.005, 0.902)
+"""Shares of students who leave in the year, one, two or three years before, or later."""
+_PREREGISTRATION = dt.timedelta(days=217)
+"""From the first day of school to mid-March, when next year's enrollments are entered."""
+_SCHOOL_DAYS = dt.timedelta(days=288)
+_DAY = dt.timedelta(days=1)
 
 
-def first_day(year: Any) -> Any:
-    """First day of school in the year with this id, or in each of an array of years."""
-    august = np.asarray(year + 29).astype("datetime64[Y]") + np.timedelta64(7, "M")
-    return august.astype("datetime64[D]") + 11
+class Campus(NamedTuple):
+    """One entity and one school. Campuses without a level serve the whole district."""
+
+    entity: int
+    school: int
+    name: str
+    level: int | None
 
 
-def last_day(year: Any) -> Any:
+@dataclass
+class _Enrollment:
+    """An enrollment as it turns out in the end. It is entered on one day, and its end on another."""
+
+    year: int
+    campus: Campus
+    start: dt.date
+    end: dt.date
+    code: str | None
+    entered: dt.date
+    end_entered: dt.date
+    home: bool = True
+    course: bool = False
+    only_withdrawal_date: bool = False
+
+
+def first_day(year: int) -> dt.date:
+    """First day of school in the year with this id."""
+    return dt.date(1999 + year, 8, 12)
+
+
+def last_day(year: int) -> dt.date:
     """Last day of school: 27 May, or 26 May in a leap year."""
     return first_day(year) + _SCHOOL_DAYS
 
 
 def enrollment_rows(
-    rng: Rng, students: pd.DataFrame, campuses: pd.DataFrame, year: int, day: dt.date
-) -> pd.DataFrame:
-    """Rows of Enrollment/EntryWithdrawal as they are on a day.
-
-    Args:
-        students: their student_id, grade in the school year ``year``, and zone.
-    """
-    today = np.datetime64(day)
-    careers = _careers(rng, students["grade"].to_numpy(), year)
-    rows = _years_at_home(rng, careers, year, today)
-    rows["campus"] = _home_campuses(campuses, rows["grade"], students["zone"].to_numpy()[rows["student"]])
-    rows = _with_transfers(rng, rows, len(campuses) - 1, today)
-    rows = pd.concat([rows, _elsewhere(rng, careers, campuses, year, today)])
-    rows["id"] = 4_000_001 + np.arange(len(rows))
-    return _as_recorded(rows[rows["visible"]], campuses, students["student_id"].to_numpy())
+    rng: Random, pupils: Sequence[Pupil], campuses: Sequence[Campus], year: int, today: dt.date
+) -> list[dict[str, Any]]:
+    """Rows of Enrollment/EntryWithdrawal as they are on a day. ``year`` is that of the pupils' grades."""
+    rows, number = [], 4_000_000
+    for pupil in pupils:
+        for plan in [*_at_home(rng, pupil, campuses, year), *_elsewhere(rng, pupil, campuses, year)]:
+            number += 1
+            if plan.entered <= today:
+                key = {"EntryWithdrawalID": number, "StudentID": pupil.student_id}
+                rows.append(key | _as_recorded(plan, today))
+    return rows
 
 
-def _careers(rng: Rng, grade: Array, year: int) -> pd.DataFrame:
-    """Per student: first and last year, late start, whether and when they leave, and anything special."""
-    count, graduates = len(grade), year + 12 - grade
-    begins = year - grade - 1 + ((grade >= 0) & chance(rng, count, 0.6))  # most skip PK
-    earliest, latest = np.maximum(year - YEARS_BACK, begins), np.minimum(year, graduates)
-    moved_in = chance(rng, count, 0.25) & (earliest < latest)
-    later = earliest + 1 + (rng.random(count) * np.maximum(1, latest - earliest)).astype(int)
-    first = np.where(moved_in, later, earliest)
-    late = np.where(first < year, rng.integers(1, 200, count), rng.integers(1, 20, count))
-    never = 1 - sum(_LEAVING_SHARES)
-    leave_year = year - rng.choice(len(_LEAVING_SHARES) + 1, count, p=[*_LEAVING_SHARES, never])
-    leaves = (leave_year > year - len(_LEAVING_SHARES)) & (leave_year >= first) & (leave_year <= graduates)
-    last = np.where(leaves, leave_year, np.minimum(graduates, year + 1))
-    days_until_exit = np.where(chance(rng, count, 0.7), rng.integers(10, 270, count), _SCHOOL_DAYS)
-    late = np.where(moved_in & chance(rng, count, 0.45), late, 0)
-    staying = (grade >= 0) & (grade <= 12) & (first < year) & ~leaves
-    special = np.full(count, "", object)
-    for kind, share in _SPECIAL_SHARES.items():
-        pool = staying & (grade >= 9) if kind.startswith("course") else staying
-        if kind in ("withdrawal date only", "never closed"):
-            pool = leaves & (last == year - 1)
-        special[some(rng, pool & (special == ""), share, count)] = kind
-    careers = pd.DataFrame({"grade": grade, "first": first, "late": late, "last": last})
-    return careers.assign(leaves=leaves, days_until_exit=days_until_exit, special=special)
+def _at_home(rng: Random, pupil: Pupil, campuses: Sequence[Campus], year: int) -> Iterator[_Enrollment]:
+    """The years that a student attends, some of which are split by a stay at another campus."""
+    grade, special = pupil.grade, pupil.special
+    if special == "course only":
+        return
+    begins = year - grade - (grade < 0 or rng.random() < 0.4)  # most skip PK
+    graduates = year + 12 - grade
+    first, latest = max(year - YEARS_BACK, begins), min(year, graduates)
+    late = dt.timedelta()
+    if not special and first < latest and rng.random() < 0.25:  # moved to the district
+        first = rng.randint(first + 1, latest)
+        if rng.random() < 0.45:
+            late = rng.randrange(1, 200 if first < year else 20) * _DAY
+    leave_year = year - rng.choices((0, 1, 2, 3, -9), _LEAVING_SHARES)[0]
+    if special:
+        leave_year = year - 1 if special in ("withdrawal date only", "never closed") else year + 9
+    last = leave_year if first <= leave_year <= graduates else min(graduates, year + 1)
+    exit_after = rng.randrange(10, 270) * _DAY if rng.random() < 0.7 else _SCHOOL_DAYS
+    for here in range(first, last + 1):
+        opens, then = first_day(here), grade - year + here
+        level = [campus for campus in campuses if campus.level == (then >= 6) + (then >= 9)]
+        attended = _Enrollment(
+            here,
+            level[int(pupil.zone * len(level))],
+            start=opens + late if here == first else opens,
+            end=last_day(here),
+            code="01" if then == 12 else None,
+            entered=dt.date.min,
+            end_entered=last_day(here),
+        )
+        if here > year and here != first:  # rolled over; a few are forgotten
+            attended.entered = first_day(year) + _PREREGISTRATION if rng.random() < 0.97 else dt.date.max
+        if here == leave_year:
+            attended.end = max(opens + exit_after, attended.start + _DAY)
+            attended.end_entered = attended.end - (30 * _DAY if rng.random() < 0.5 else dt.timedelta())
+            attended.code = rng.choice((*LEAVER_CODES, "82", "82", None))
+            attended.only_withdrawal_date = special == "withdrawal date only"
+            if special == "never closed":
+                attended.end_entered = dt.date.max
+        if special in ("no-show", "one day") and here >= year - 1:
+            attended.end = opens - dt.timedelta(days=special == "no-show")
+            attended.code, attended.end_entered = "98", opens + 7 * _DAY
+        yield from _with_transfer(rng, attended, campuses[-1]) if not special else [attended]
 
 
-def _years_at_home(rng: Rng, careers: pd.DataFrame, year: int, today: np.datetime64) -> pd.DataFrame:
-    """A row for each year that a student attends."""
-    years = np.arange(year - YEARS_BACK, year + 2)
-    first, last = careers["first"].to_numpy()[:, None], careers["last"].to_numpy()[:, None]
-    student, place = np.nonzero((first <= years) & (years <= last))
-    rows, here = careers.iloc[student].reset_index(drop=True), years[place]
-    rows = rows.assign(student=student, year=here, grade=rows["grade"] - year + here)
-    start = first_day(here) + np.where(here == rows["first"], rows["late"], 0)
-    rows["leaves"] &= here == rows["last"]
-    leaves = rows["leaves"].to_numpy()
-    exit_day = np.maximum(first_day(here) + rows["days_until_exit"].to_numpy(), start + 1)
-    end = np.where(leaves, exit_day, last_day(here))
-    leaving_code = pick(rng, (*LEAVER_CODES, "82", "82", None), len(rows))
-    code = np.where(leaves, leaving_code, only((rows["grade"] == 12).to_numpy(), "01"))
-
-    # Enrollments that end on or before their first day: this year's, or last year's until school has begun.
-    begun = year if today >= first_day(year) + 7 else year - 1
-    no_show = ((here == begun) & rows["special"].isin(["no-show", "one day"])).to_numpy()
-    end = np.where(no_show, start - (rows["special"] == "no-show").to_numpy(int), end)
-    planned = leaves & (end <= today + 30) & chance(rng, len(rows), 0.5)
-    rolled_over = (today >= first_day(year) + _PREREGISTRATION) & chance(rng, len(rows), 0.97)
-    rows = rows.assign(
-        start=start,
-        end=end,
-        code=np.where(no_show, "98", code),
-        known=((end <= today) | planned | no_show) & ~(leaves & (rows["special"] == "never closed")),
-        visible=(here <= year) | rolled_over | (here == rows["first"]),
-        default=True,
-        cross=False,
-        end_shown=~(leaves & (rows["special"] == "withdrawal date only")),
-    )
-    return rows[rows["special"] != "course only"]
+def _with_transfer(rng: Random, attended: _Enrollment, elsewhere: Campus) -> list[_Enrollment]:
+    """Split a few years in two: first at another campus, later at the home campus, sometimes with a gap."""
+    moved = attended.start + rng.randrange(40, 230) * _DAY
+    gap = rng.randrange(15, 40) if rng.random() < 0.12 else 0
+    resumed = moved + (gap + 1) * _DAY
+    if rng.random() >= 0.023 or resumed + 4 * _DAY >= attended.end:
+        return [attended]
+    code = "60" if gap else "33"
+    before = replace(attended, campus=elsewhere, end=moved, end_entered=moved, code=code)
+    return [before, replace(attended, start=resumed, entered=max(attended.entered, resumed))]
 
 
-def _home_campuses(campuses: pd.DataFrame, grade: pd.Series, zone: Array) -> Array:
-    """The home campus (its position) for a grade and an attendance zone between 0 and 1."""
-    level = np.digitize(grade, [6, 9])
-    counts = np.bincount(campuses["level"][campuses["level"] >= 0])
-    campus: Array = (np.cumsum(counts) - counts)[level] + (zone * counts[level]).astype(int)
-    return campus
+def _elsewhere(rng: Random, pupil: Pupil, campuses: Sequence[Campus], year: int) -> list[_Enrollment]:
+    """A course at the career center, or a placement beside the home campus."""
+    special = pupil.special
+    if not special.startswith(("course", "second campus")):
+        return []
+    in_year = year - 1 if special == "course last year" else year
+    start, end, is_course = first_day(in_year), last_day(in_year), special != "second campus"
+    if not is_course:
+        start += (14 + pupil.student_id * 7 % 120) * _DAY
+        end = start + 46 * _DAY
+    elif special in ("course", "course last year"):  # half a year
+        if rng.random() < 0.5:
+            start += 149 * _DAY
+        else:
+            end = start + 128 * _DAY
+    code = {"second campus": "33", "course without a code": None}.get(special, "CECS")
+    where = campuses[-2 if is_course else -1]
+    return [_Enrollment(in_year, where, start, end, code, dt.date.min, end, home=False, course=is_course)]
 
 
-def _with_transfers(rng: Rng, rows: pd.DataFrame, last_campus: int, today: np.datetime64) -> pd.DataFrame:
-    """Split some years in two: first at the last campus, later at the home campus, sometimes with a gap."""
-    count = len(rows)
-    start, end = (rows[name].to_numpy().astype("datetime64[D]") for name in ("start", "end"))
-    day = start + rng.integers(40, 230, count)
-    gap = np.where(chance(rng, count, 0.12), rng.integers(15, 40, count), 0)
-    resumed = day + gap + 1
-    moves = chance(rng, count, 0.023) & (resumed + 4 < end) & (rows["special"] == "").to_numpy()
-    later = rows.assign(start=resumed, visible=rows["visible"] & (resumed <= today))[moves]
-    left = {"campus": last_campus, "end": day, "known": day <= today, "code": np.where(gap > 0, "60", "33")}
-    return pd.concat([rows[~moves], rows.assign(**left)[moves], later])
-
-
-def _elsewhere(
-    rng: Rng, careers: pd.DataFrame, campuses: pd.DataFrame, year: int, today: np.datetime64
-) -> pd.DataFrame:
-    """Courses at the career center, and placements beside the home campus."""
-    special = careers["special"].to_numpy()
-    student = np.flatnonzero(pd.Series(special).str.startswith(("course", "second")))
-    kind, spring = special[student], chance(rng, len(student), 0.5)
-    is_course, in_year = kind != "second campus", np.where(kind == "course last year", year - 1, year)
-    opens = first_day(in_year)
-    half = np.isin(kind, ["course", "course last year"])
-    begins = np.where(half & spring, 149, 0)
-    ends = np.where(half & ~spring, 128, _SCHOOL_DAYS)
-    placed = 14 + (student * 7) % 120
-    start = opens + np.where(is_course, begins, placed)
-    end = opens + np.where(is_course, ends, placed + 60)
-    return pd.DataFrame(
-        {
-            "student": student,
-            "year": in_year,
-            "start": start,
-            "end": end,
-            "code": only(kind != "course without a code", np.where(is_course, "CECS", "33")),
-            "campus": len(campuses) - np.where(is_course, 2, 1),
-            "known": end <= today,
-            "visible": True,
-            "default": False,
-            "cross": is_course,
-            "end_shown": True,
-        }
-    )
-
-
-def _as_recorded(rows: pd.DataFrame, campuses: pd.DataFrame, student_id: Array) -> pd.DataFrame:
-    """The rows with Qmlativ's columns: an end, and its code, only once it is known."""
-    closed, code, campus = rows["known"].to_numpy(), rows["code"], rows["campus"].to_numpy()
+def _as_recorded(plan: _Enrollment, today: dt.date) -> dict[str, Any]:
+    """Qmlativ's columns: an end, and its code, only once it is entered."""
+    ended = plan.end_entered <= today
     # A course elsewhere carries its code from the start; any other code comes with the end.
-    coded = (code.notna() & (closed | (code == "CECS"))).to_numpy()
-    ids = withdrawal_code_id(rows["year"], code)
-    shown = rows["end_shown"].to_numpy()
-    end = rows["end"]
-    return pd.DataFrame(
-        {
-            "EntryWithdrawalID": rows["id"],
-            "StudentID": student_id[rows["student"]],
-            "EntityID": campuses["entity"].to_numpy()[campus],
-            "SchoolID": campuses["school"].to_numpy()[campus],
-            "SchoolYearID": rows["year"],
-            "StartDate": rows["start"],
-            "EndDate": end.where(closed & shown),
-            "WithdrawalDate": (end + pd.Timedelta(days=1)).where(closed & (coded | ~shown)),
-            "WithdrawalCodeID": ids.where(coded).astype("Int64"),
-            "IsDefaultEntity": rows["default"],
-            "IsCrossEntityCourseEnrollment": rows["cross"],
-        }
-    ).reset_index(drop=True)
+    code = plan.code if ended or plan.code == "CECS" else None
+    withdrawn = ended and (code is not None or plan.only_withdrawal_date)
+    return {
+        "EntityID": plan.campus.entity,
+        "SchoolID": plan.campus.school,
+        "SchoolYearID": plan.year,
+        "StartDate": plan.start,
+        "EndDate": plan.end if ended and not plan.only_withdrawal_date else None,
+        "WithdrawalDate": plan.end + _DAY if withdrawn else None,
+        "WithdrawalCodeID": withdrawal_code_id(plan.year, code),
+        "IsDefaultEntity": plan.home,
+        "IsCrossEntityCourseEnrollment": plan.course,
+    }

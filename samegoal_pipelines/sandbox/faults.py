@@ -12,7 +12,30 @@ from pathlib import Path
 from typing import Any
 
 from samegoal_pipelines.errors import PipelineError
-from samegoal_pipelines.sandbox.traffic import Call
+
+
+@dataclass
+class Call:
+    """A request: what was asked, of which district (by base path), and how it was answered."""
+
+    kind: str  # token, metadata, describe or list
+    district: str | None
+    method: str
+    path: str
+    query: dict[str, str] = field(repr=False)
+    headers: dict[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    entity: int = 0
+    object: str = ""
+    page: int = 0
+    size: int = 0
+    status: int = 0  # of the answer; 0 if the connection was dropped
+
+    @property
+    def fields(self) -> list[str]:
+        """The searchFields, in the order of their index."""
+        names = (f"searchFields[{number}]" for number in range(len(self.query)))
+        return [self.query[name] for name in names if name in self.query]
 
 
 @dataclass

@@ -1,51 +1,89 @@
-"""Puts a synthetic district together: its town and campuses here, the rest in other modules."""
+"""Puts synthetic districts together: town and campuses here, people and enrollments in other modules."""
+
+from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-
-from samegoal_pipelines.sandbox import people
 from samegoal_pipelines.sandbox import words as w
-from samegoal_pipelines.sandbox.district import SandboxDistrict
-from samegoal_pipelines.sandbox.draw import stream
-from samegoal_pipelines.sandbox.enrollments import enrollment_rows
-from samegoal_pipelines.sandbox.nights import pass_nights
-from samegoal_pipelines.sandbox.objects import SCHEMAS, common_rows, school_year_of, table_of
+from samegoal_pipelines.sandbox.district import (
+    FIELDS,
+    SandboxDistrict,
+    common_rows,
+    school_year_of,
+    table_of,
+)
+from samegoal_pipelines.sandbox.enrollments import Campus, enrollment_rows
+from samegoal_pipelines.sandbox.nights import ENROLLMENTS, pass_night
+from samegoal_pipelines.sandbox.people import Tables, Town
 
 _LEVELS = (("Elementary School", 0.46 / 620), ("Middle School", 0.23 / 820), ("High School", 0.31 / 1900))
 """Levels, and campuses per student of the district."""
 _EVERYWHERE = ("Career and Technical Center", "Alternative Learning Center")
-_GRADES_OF_STUDENTS = np.arange(-2, 16)
-"""Grades in the school year of the students: -2 comes next year, 13 and more have graduated."""
-_GRADE_SHARES = np.array([0.008, 0.035, *[0.0667] * 13, 0.058, 0.018, 0.0139])
 
 
-def generated_district(
-    number: int, students: int, seed: int, today: dt.date, night: int, year: int
+@dataclass
+class Sandbox:
+    """Districts that one server serves."""
+
+    districts: list[SandboxDistrict] = field(default_factory=list)
+
+    @classmethod
+    def generate(
+        cls,
+        districts: int = 3,
+        students: int | Sequence[int] = 500,
+        seed: int = 1,
+        today: dt.date | None = None,
+        night: int = 0,
+        school_year: int | None = None,
+    ) -> Sandbox:
+        """Synthetic districts. The same arguments give the same bytes on any machine.
+
+        Args:
+            students: of each district, or one number for all; further districts repeat these sizes.
+            today: the date of the world; by default today in UTC.
+            night: how many nights have passed; each changes about one student in 200.
+            school_year: the SchoolYearID whose students these are, by default that of ``today``.
+                Name it to get the same students before and after 1 July.
+        """
+        today = today or dt.datetime.now(dt.UTC).date()
+        year = school_year or school_year_of(today)
+        sizes = [students] if isinstance(students, int) else students
+        return cls(
+            [
+                _generated(number, sizes[number % len(sizes)], seed, today, night, year)
+                for number in range(districts)
+            ]
+        )
+
+
+def _generated(
+    number: int, students: int, seed: int, today: dt.date, nights: int, year: int
 ) -> SandboxDistrict:
     """The district of this number with the students of a school year, after so many nights."""
     town = town_name(number)
     slug = town.lower().replace(" ", "-")
     code = f"{number % 254 + 1:03d}{901 + number // 254:03d}"
+    campuses = campuses_of(number, students)
+    rows: Tables = common_rows(f"{town} ISD", code, today, [campus[:3] for campus in campuses])
+    rows |= _surroundings(number, town)
+
+    def stream(part: str) -> Random:
+        """Random numbers of its own for each part, so that a change in one part moves no other."""
+        return Random(f"{seed}/{number}/{part}")
 
     def made_up(what: str, length: int) -> str:
         return hashlib.sha256(f"{seed}/{slug}/{what}".encode()).hexdigest()[:length]
 
-    campuses = campuses_of(number, students)
-    literal = common_rows(
-        f"{town} ISD", code, today, zip(campuses["entity"], campuses["school"], campuses["name"], strict=True)
-    )
-    literal |= _surroundings(number, town)
-    frames = _frames(number, students, seed, today, year, campuses, slug)
-    pass_nights(frames, seed, number, today, night)
-    tables = {name: table_of(name, rows) for name, rows in literal.items()}
-    for name, frame in frames.items():
-        complete = frame.reindex(columns=SCHEMAS[name].names)  # a field that it lacks is null
-        tables[name] = pa.Table.from_pandas(complete, SCHEMAS[name], preserve_index=False)
+    pupils = Town(stream("people"), rows, year, school_year_of(today) - year, slug).add_people(students)
+    rows[ENROLLMENTS] = enrollment_rows(stream("enrollments"), pupils, campuses, year, today)
+    for night in range(1, nights + 1 if students else 0):
+        pass_night(stream(f"night {night}"), rows, night, today - dt.timedelta(days=nights - night))
     return SandboxDistrict(
         id=slug,
         name=f"{town} ISD",
@@ -55,7 +93,7 @@ def generated_district(
         client_secret=made_up("secret", 48),
         timezone="America/Denver" if number % 10 == 9 else "America/Chicago",
         today=today,
-        tables={name: tables[name] for name in SCHEMAS},
+        tables={name: table_of(name, rows[name]) for name in FIELDS},
     )
 
 
@@ -67,49 +105,24 @@ def town_name(number: int) -> str:
     return f"{town} {lap + 1}" if lap else town
 
 
-def campuses_of(number: int, students: int) -> pd.DataFrame:
-    """The campuses of a district: one entity and one school each. The last two serve the whole district."""
-    levels = np.repeat(range(len(_LEVELS)), [max(1, round(students * each)) for _, each in _LEVELS])
+def campuses_of(number: int, students: int) -> list[Campus]:
+    """The campuses of a district. The last two serve all of it."""
+    levels = [
+        level for level, (_, share) in enumerate(_LEVELS) for _ in range(max(1, round(students * share)))
+    ]
     count = len(w.SCHOOL_PEOPLE)
-    names = [
-        f"{w.SCHOOL_PEOPLE[(number * 7 + place) % count]} {_LEVELS[level][0]}"
-        + (f" {1 + place // count}" if len(levels) > count else "")
+    named: list[tuple[str, int | None]] = [
+        (
+            f"{w.SCHOOL_PEOPLE[(number * 7 + place) % count]} {_LEVELS[level][0]}"
+            + (f" {1 + place // count}" if len(levels) > count else ""),
+            level,
+        )
         for place, level in enumerate(levels)
     ]
-    entity = np.arange(2, len(levels) + 4)
-    return pd.DataFrame(
-        {
-            "entity": entity,
-            "school": entity * 10 + 7000,  # not the EntityID: a mix-up shows
-            "name": [*names, *_EVERYWHERE],
-            "level": [*levels, -1, -1],
-        }
-    )
-
-
-def _frames(
-    number: int, students: int, seed: int, today: dt.date, year: int, campuses: pd.DataFrame, slug: str
-) -> dict[str, pd.DataFrame]:
-    """The tables about people."""
-    rng = stream(seed, number, "people")
-    grade = rng.choice(_GRADES_OF_STUDENTS, students, p=_GRADE_SHARES / _GRADE_SHARES.sum())
-    persons = people.persons_of(rng, grade)
-    pupils = persons[persons["role"] == "student"].astype({"student_id": int, "grade": int})
-    names = people.name_rows(stream(seed, number, "names"), persons, year)
-    records = people.student_rows(stream(seed, number, "students"), pupils, school_year_of(today) - year)
-    enrollments = enrollment_rows(stream(seed, number, "enrollments"), pupils, campuses, year, today)
-    rng = stream(seed, number, "contacts")
-    addresses, links = people.addresses_and_links(rng, persons)
-    return {
-        "Demographics/Name": names,
-        "Student/Student": records,
-        "Enrollment/EntryWithdrawal": enrollments,
-        "Family/StudentGuardian": people.guardianships(rng, persons),
-        "Demographics/Address": addresses,
-        "Demographics/NameAddress": links,
-        "Demographics/NamePhone": people.phones(rng, persons),
-        "Demographics/NameEmail": people.emails(rng, names, persons["role"].to_numpy(), slug),
-    }
+    named += [(name, None) for name in _EVERYWHERE]
+    return [  # the SchoolID is not the EntityID: a mix-up shows
+        Campus(entity, entity * 10 + 7000, name, level) for entity, (name, level) in enumerate(named, start=2)
+    ]
 
 
 def _surroundings(number: int, town: str) -> dict[str, list[dict[str, Any]]]:

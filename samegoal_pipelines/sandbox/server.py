@@ -6,14 +6,16 @@ GetSystemMetadata answers for the district of the credentials under any base URL
 
 import asyncio
 import base64
-import re
 import secrets
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
 import uvicorn
@@ -24,15 +26,41 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from samegoal_pipelines.sandbox.district import Sandbox, SandboxDistrict
-from samegoal_pipelines.sandbox.faults import Fault, Faults
+from samegoal_pipelines.sandbox.district import SandboxDistrict
+from samegoal_pipelines.sandbox.faults import Call, Fault, Faults
+from samegoal_pipelines.sandbox.generate import Sandbox
 from samegoal_pipelines.sandbox.listings import Listing, Listings
-from samegoal_pipelines.sandbox.objects import SCHEMAS
-from samegoal_pipelines.sandbox.traffic import Call, Traffic
 
 HOST = "127.0.0.1"
 MAX_PAGE_SIZE = 10_000  # a larger page size is cut to this one, and Next goes on with it
 Answer = Callable[[Call], Response]
+
+
+@dataclass
+class Traffic:
+    """The requests to a server so far, for tests. A request is logged when its answer is ready."""
+
+    log: deque[Call] = field(default_factory=lambda: deque(maxlen=50_000))
+    peak_concurrency: int = 0  # the most requests, apart from tokens, that were being answered at once
+    in_progress: int = 0
+
+    def requests(self, **wanted: Any) -> list[Call]:
+        """The requests with these attributes, such as ``kind="list", object="Student/Student"``."""
+        return [
+            call
+            for call in list(self.log)
+            if all(getattr(call, name) == value for name, value in wanted.items())
+        ]
+
+    @property
+    def token_calls(self) -> int:
+        """How many tokens were asked for."""
+        return len(self.requests(kind="token"))
+
+    def clear(self) -> None:
+        """Forget everything so far."""
+        self.log.clear()
+        self.peak_concurrency = 0
 
 
 class SandboxServer:
@@ -42,9 +70,8 @@ class SandboxServer:
         self.sandbox = sandbox
         self.faults = Faults() if faults is None else faults
         self.traffic = Traffic()
-        self.tokens: dict[str, SandboxDistrict] = {}  # every one that was issued
+        self.tokens: dict[str, SandboxDistrict | None] = {}  # every one that was issued; None: it has expired
         self.url = ""
-        self._expired: set[str] = set()
         self._listings = Listings()
         described = "/{base:path}/Custom/{entity:int}/{module}/{name}"
         routes = (
@@ -91,28 +118,9 @@ class SandboxServer:
         return JSONResponse(fields | {"Relationships": {}, "ValidationRules": []})
 
     def _list(self, call: Call) -> Response:
-        district, granted = self._granted(call)
-        if call.page < 1 or call.size < 1:
-            raise HTTPException(400, "page and pageSize start at 1")
-        year = call.query.get("SchoolYearID")
-        if year is not None and not re.fullmatch(r"\d{1,9}", year):
-            raise HTTPException(400, "SchoolYearID must be a number")
-        year_id = district.current_year_id() if year is None else int(year)
-        listing = Listing(
-            call.object,
-            call.entity,
-            year_id,
-            tuple(call.fields) or (SCHEMAS[call.object].names[0],),
-            call.body,
-            frozenset(granted),
-            frozenset(district.refused_conditions),
-            frozenset(district.ignored_conditions),
-        )
-        for name in listing.fields:
-            listing.check_field(name)
+        listing = Listing(call, *self._granted(call))
         compress = "gzip" in call.headers.get("accept-encoding", "")
-        size = min(call.size, MAX_PAGE_SIZE)
-        page = self._listings.page(district, listing, call.page, size, compress=compress)
+        page = self._listings.page(listing, min(call.size, MAX_PAGE_SIZE), compress=compress)
         headers = {"content-encoding": "gzip"} if compress else None
         return Response(page, headers=headers, media_type="application/json")
 
@@ -123,9 +131,9 @@ class SandboxServer:
             raise HTTPException(401, "Authorization has been denied for this request.")
         if token not in self.tokens:
             raise HTTPException(401, "")
-        if token in self._expired:
+        if (district := self.tokens[token]) is None:
             raise HTTPException(401, "Token has expired")
-        return self.tokens[token]
+        return district
 
     def _granted(self, call: Call) -> tuple[SandboxDistrict, list[str]]:
         """The district of the token, and the fields of this object that it may read here."""
@@ -152,13 +160,16 @@ class SandboxServer:
             await request.body(),
             **asked,
         )
-        with self.traffic.recording(call):
+        traffic, counts = self.traffic, kind != "token"
+        traffic.in_progress += counts
+        traffic.peak_concurrency = max(traffic.peak_concurrency, traffic.in_progress)
+        try:
             faults = [fault for fault in list(self.faults) if fault.matches(call)]
             for fault in faults:
                 if fault.run and district:
                     fault.run(district)
                 if fault.expire_tokens:
-                    self._expired.update(list(self.tokens))
+                    self.tokens.update(dict.fromkeys(self.tokens))
                 await asyncio.sleep(fault.hang)
             if any(fault.drop for fault in faults):
                 request.receive.__self__.transport.abort()  # type: ignore[attr-defined]  # uvicorn's
@@ -168,6 +179,9 @@ class SandboxServer:
                 await asyncio.sleep(started + district.latency - time.monotonic())
             call.status = response.status_code
             return response
+        finally:
+            traffic.in_progress -= counts
+            traffic.log.append(call)
 
 
 def _answer(call: Call, answer: Answer, faults: list[Fault]) -> Response:

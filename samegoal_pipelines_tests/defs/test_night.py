@@ -94,7 +94,7 @@ def test_staff_and_vendors_never_land_and_restricted_parents_have_no_contact_dat
     pipeline.add(generated)
     assert pipeline.run(generated.id).published
 
-    names = generated.tables["Demographics/Name"].to_pylist()
+    names = generated.rows("Demographics/Name")
     strangers = {row["NameID"] for row in names if not row["IsStudentName"] and not row["IsGuardianName"]}
     assert strangers
     for asset in ("raw_students", "raw_parents"):

@@ -20,7 +20,7 @@ from samegoal_pipelines.defs import instance as instance_module
 from samegoal_pipelines.defs.district_run import BY_COMMAND_TAG, PARTITION_TAG
 from samegoal_pipelines.defs.instance import close_abandoned_runs
 from samegoal_pipelines.defs.nightly import SCHEDULE_NAME, SCHEDULE_TAG, TICK_TAG, look_at_tonight
-from samegoal_pipelines.sandbox.objects import school_year_of
+from samegoal_pipelines.sandbox.district import school_year_of
 from samegoal_pipelines.warehouse import leases
 from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines.warehouse.leases import lease

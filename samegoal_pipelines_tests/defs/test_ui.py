@@ -20,7 +20,7 @@ from playwright.sync_api import Locator, Page, expect, sync_playwright
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.instance import add_partition
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict
-from samegoal_pipelines.sandbox.objects import school_year_of
+from samegoal_pipelines.sandbox.district import school_year_of
 from samegoal_pipelines_tests.defs.daemon_fixtures import Service, zone_at
 from samegoal_pipelines_tests.mass_changes import ENTRIES, TOMORROW, change
 from samegoal_pipelines_tests.pipeline import TODAY, Pipeline

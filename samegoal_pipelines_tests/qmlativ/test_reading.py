@@ -17,6 +17,7 @@ from samegoal_pipelines.qmlativ.client import Identity, QmlativClient
 from samegoal_pipelines.qmlativ.errors import GRANT, GRANT_ENTITY, QmlativError
 from samegoal_pipelines.qmlativ.reading import read_district, school_years
 from samegoal_pipelines.sandbox import Sandbox, serve
+from samegoal_pipelines.sandbox.district import table_of
 from samegoal_pipelines.tables.catalog import NEEDED
 from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL
 from samegoal_pipelines.tables.people import NAME_EMAIL
@@ -80,11 +81,6 @@ def account(result, name):
     return result["raw_enrollments"]["Reads"].set_index("Object").loc[name]
 
 
-def truth(district, name):
-    """Rows that the district really has, as plain values."""
-    return district.tables[name].to_pylist()
-
-
 def test_every_asset_gets_the_frames_and_columns_of_the_catalogue(server, district):
     result = read(server, district)
     assert set(result) == set(ASSETS)
@@ -104,14 +100,13 @@ def test_every_asset_gets_the_frames_and_columns_of_the_catalogue(server, distri
 def test_enrollments_of_three_school_years_arrive_as_they_are(server, district):
     result = read(server, district, ["raw_enrollments"])
     frame = result["raw_enrollments"]["EntryWithdrawal"]
-    rows = {row["EntryWithdrawalID"]: row for row in truth(district, "Enrollment/EntryWithdrawal")}
+    rows = {row["EntryWithdrawalID"]: row for row in district.rows("Enrollment/EntryWithdrawal")}
     years = json.loads(account(result, "EntryWithdrawal")["SchoolYearIDs"])
     assert years == [26, 27, 28]
     assert len(frame) == sum(row["SchoolYearID"] in years for row in rows.values()) > 90
-    came = pa.Table.from_pandas(frame, preserve_index=False).to_pylist()
-    for row in came:
-        row.pop("Unreadable")
-        assert row == {name: rows[row["EntryWithdrawalID"]][name] for name in row}
+    came = pa.Table.from_pandas(frame.drop(columns="Unreadable"), preserve_index=False).to_pylist()
+    for row in table_of("Enrollment/EntryWithdrawal", came):
+        assert row == rows[row["EntryWithdrawalID"]]
 
 
 def test_a_student_comes_once_per_school_year_with_the_year_that_was_asked_for(server, district):
@@ -124,7 +119,7 @@ def test_a_student_comes_once_per_school_year_with_the_year_that_was_asked_for(s
 
 def test_rows_of_staff_and_of_strangers_never_land_even_if_the_condition_is_ignored(server, district):
     """A server that ignores SearchCondition sends everybody's names; contacts come of everybody anyway."""
-    names = truth(district, "Demographics/Name")
+    names = district.rows("Demographics/Name")
     everybody = [{**row, "IsStudentName": True, "IsGuardianName": True} for row in names]
     district.replace_rows("Demographics/Name", everybody)
     result = read(server, district)
@@ -138,7 +133,7 @@ def test_rows_of_staff_and_of_strangers_never_land_even_if_the_condition_is_igno
             assert set(frames[name]["NameID"]) <= people
         assert set(frames["Address"]["AddressID"]) == set(frames["NameAddress"]["AddressID"])
     staff = {row["NameID"] for row in names} - of_students - of_guardians
-    assert staff & {row["NameID"] for row in truth(district, "Demographics/NamePhone")}
+    assert staff & {row["NameID"] for row in district.rows("Demographics/NamePhone")}
 
 
 def test_objects_that_two_assets_share_are_read_once(server, district):
@@ -328,11 +323,9 @@ def test_a_gzip_bomb_on_every_connection_ends_at_the_cap_and_takes_less_than_100
 
 
 def test_an_empty_district_is_read_as_empty_frames(server, district):
-    entities = district.tables["District/Entity"]  # one is needed to ask as
     for name in district.tables:
-        if name != "District/SchoolYear":
-            district.tables[name] = district.tables[name].slice(0, 0)
-    district.tables["District/Entity"] = entities
+        if name not in ("District/SchoolYear", "District/Entity"):  # one entity is needed to ask as
+            district.replace_rows(name, [])
     result = read(server, district)
     assert {len(frame) for name, frame in result["raw_students"].items() if name != "Reads"} == {0}
 

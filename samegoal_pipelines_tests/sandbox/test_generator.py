@@ -1,4 +1,4 @@
-"""Synthetic districts: the same seed gives the same district, and it resembles a real one."""
+"""Synthetic districts: a seed always gives the same one, it resembles a real one, and nights change it."""
 
 import hashlib
 import re
@@ -6,40 +6,44 @@ import subprocess
 import sys
 from collections import Counter
 from datetime import date, timedelta
+from functools import cache
 
 import pandas as pd
 import pytest
 
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict
+from samegoal_pipelines.sandbox.district import FIELDS
 from samegoal_pipelines.sandbox.generate import town_name
-from samegoal_pipelines.sandbox.objects import SCHEMAS
-from samegoal_pipelines_tests.sandbox.caller import ENROLLMENTS
 
-TODAY = date(2026, 10, 5)
+TODAY = AUTUMN = date(2026, 10, 5)
+SPRING, SUMMER, AUGUST = date(2027, 4, 1), date(2027, 6, 15), date(2026, 7, 20)
 STUDENTS = 3000
-AUTUMN, SPRING, SUMMER, AUGUST = date(2026, 10, 5), date(2027, 4, 1), date(2027, 6, 15), date(2026, 7, 20)
+ENROLLMENTS, RECORDS, NAMES = "Enrollment/EntryWithdrawal", "Student/Student", "Demographics/Name"
+PHONES, LINKS, GUARDIANS = "Demographics/NamePhone", "Demographics/NameAddress", "Family/StudentGuardian"
+
+
+@cache
+def town(today: date = TODAY, night: int = 0) -> SandboxDistrict:
+    return Sandbox.generate(1, STUDENTS, seed=7, today=today, night=night).districts[0]
+
+
+def frame(district: SandboxDistrict, name: str) -> pd.DataFrame:
+    """The rows of an object, with dates as timestamps."""
+    rows = pd.DataFrame(district.tables[name], columns=list(FIELDS[name]), dtype=object).convert_dtypes()
+    days = [column for column, kind in FIELDS[name].items() if kind == "date"]
+    return rows.assign(**{column: pd.to_datetime(rows[column]) for column in days})
+
+
+def enrollments(district: SandboxDistrict) -> pd.DataFrame:
+    codes = frame(district, "Enrollment/WithdrawalCode")
+    rows = frame(district, ENROLLMENTS)
+    return rows.merge(codes, how="left", on=["WithdrawalCodeID", "SchoolYearID"], validate="many_to_one")
 
 
 def digest(sandbox: Sandbox) -> str:
     """A fingerprint of all districts and their rows."""
-    rows = [[each.to_pylist() for each in district.tables.values()] for district in sandbox.districts]
-    return hashlib.sha256(repr((sandbox.districts, rows)).encode()).hexdigest()
-
-
-@pytest.fixture(scope="module")
-def town() -> SandboxDistrict:
-    return Sandbox.generate(1, STUDENTS, seed=7, today=TODAY).districts[0]
-
-
-def frame(district: SandboxDistrict, name: str) -> pd.DataFrame:
-    return district.tables[name].to_pandas(types_mapper=pd.ArrowDtype)
-
-
-def enrollments(today: date, students: int = STUDENTS) -> pd.DataFrame:
-    """Enrollments with their codes, as of a day."""
-    district = Sandbox.generate(1, students, seed=7, today=today).districts[0]
-    codes = frame(district, "Enrollment/WithdrawalCode")[["WithdrawalCodeID", "Code"]]
-    return frame(district, ENROLLMENTS).merge(codes, how="left", validate="many_to_one")
+    tables = [district.tables for district in sandbox.districts]
+    return hashlib.sha256(repr((sandbox.districts, tables)).encode()).hexdigest()
 
 
 def test_the_same_seed_day_and_night_give_the_same_districts_in_another_process():
@@ -61,53 +65,45 @@ def test_there_may_be_any_number_of_districts_and_they_differ():
 @pytest.mark.parametrize("today", [AUTUMN, SUMMER, date(2028, 2, 29)])
 def test_a_district_of_any_size_on_any_day_can_be_served(students, today):
     (district,) = Sandbox.generate(1, students, today=today, night=3).districts
-    assert district.tables["Student/Student"].num_rows >= students
-    for name, schema in SCHEMAS.items():
-        assert district.tables[name].schema == schema, name
+    assert len(district.tables[RECORDS]) >= students
+    for name, fields in FIELDS.items():
+        assert {tuple(row) for row in district.tables[name]} <= {tuple(fields)}, name
 
 
-def test_keys_are_unique_and_references_lead_somewhere(town):
-    for name, schema in SCHEMAS.items():
-        year = ["SchoolYearID"] if name == "Enrollment/School" else []
-        assert not frame(town, name).duplicated([schema.names[0], *year]).any(), name
-    keys = {schema.names[0]: name for name, schema in SCHEMAS.items()}
-    for name, schema in SCHEMAS.items():
-        for column in schema.names[1:]:
-            target = keys.get(re.sub("(Primary|Native|Guardian)$", "", column))
-            if target:
-                key = SCHEMAS[target].names[0]
-                values = set(frame(town, name)[column].dropna())
+def test_keys_are_unique_and_references_lead_somewhere():
+    keys = {next(iter(fields)): name for name, fields in FIELDS.items()}
+    for name, (key, *columns) in FIELDS.items():
+        rows = frame(town(), name)
+        assert not rows.duplicated([key, *(["SchoolYearID"] if name == "Enrollment/School" else [])]).any()
+        for column in columns:
+            referred = re.sub("(Primary|Native|Guardian)$", "", column)
+            if referred in keys:
+                values = set(rows[column].dropna())
                 assert values, f"{name}.{column}"
-                assert values <= set(frame(town, target)[key]), f"{name}.{column}"
-    codes = frame(town, "Enrollment/WithdrawalCode")[["WithdrawalCodeID", "SchoolYearID"]]
-    both = frame(town, ENROLLMENTS).merge(codes, on="WithdrawalCodeID", suffixes=("", "OfCode"))
-    assert (both["SchoolYearID"] == both["SchoolYearIDOfCode"]).all()
+                assert values <= set(frame(town(), keys[referred])[referred]), f"{name}.{column}"
+    rows = enrollments(town())
+    assert (rows["Code"].isna() == rows["WithdrawalCodeID"].isna()).all(), "each code is of the row's year"
 
 
-def test_siblings_share_guardians_and_homes(town):
-    links = frame(town, "Family/StudentGuardian")
-    by_guardian = links.groupby("NameIDGuardian")["StudentID"].nunique()
-    assert (by_guardian > 1).mean() > 0.2
+def test_siblings_share_guardians_and_homes():
+    links = frame(town(), GUARDIANS)
+    assert (links.groupby("NameIDGuardian")["StudentID"].nunique() > 1).mean() > 0.2
     per_student = links.groupby("StudentID").size()
     assert set(per_student) >= {1, 2, 3}
     assert len(per_student) == STUDENTS
-    name = frame(town, "Student/Student").set_index("StudentID")["NameID"]
-    home = frame(town, "Demographics/NameAddress").query("IsPhysical").set_index("NameID")["AddressID"]
-    mothers = links[links["RelationshipID"] == 1]
-    assert (mothers["StudentID"].map(name).map(home) == mothers["NameIDGuardian"].map(home)).all()
-    fathers = links[(links["RelationshipID"] == 2)]
-    elsewhere = fathers["StudentID"].map(name).map(home) != fathers["NameIDGuardian"].map(home)
-    assert 0.05 < elsewhere.mean() < 0.5, "some parents have another household"
+    name = frame(town(), RECORDS).set_index("StudentID")["NameID"]
+    home = frame(town(), LINKS).query("IsPhysical").set_index("NameID")["AddressID"]
+    together = links["StudentID"].map(name).map(home) == links["NameIDGuardian"].map(home)
+    assert together[links["RelationshipID"] == 1].all(), "mothers"
+    assert 0.5 < together[links["RelationshipID"] == 2].mean() < 0.95, "some fathers live elsewhere"
 
 
-def test_people_are_as_varied_and_their_data_as_patchy_as_real_ones(town):
-    names, phones = frame(town, "Demographics/Name"), frame(town, "Demographics/NamePhone")
+def test_people_are_as_varied_and_their_data_as_patchy_as_real_ones():
+    names, phones, records = (frame(town(), name) for name in (NAMES, PHONES, RECORDS))
     students, guardians = names[names["IsStudentName"]], names[names["IsGuardianName"]]
     others = names[~names["IsStudentName"] & ~names["IsGuardianName"]]
-    mails, addresses = frame(town, "Demographics/NameEmail"), frame(town, "Demographics/Address")
-    street = addresses["StreetNumberAndNameIncludeSecondaryUnit"]
-    records = frame(town, "Student/Student")
-    restricted = frame(town, "Family/StudentGuardian")["HasActiveRestrictedAccess"]
+    mails, addresses = frame(town(), "Demographics/NameEmail"), frame(town(), "Demographics/Address")
+    restricted = frame(town(), GUARDIANS)["HasActiveRestrictedAccess"]
     shares = {
         "guardians with an e-mail address": (guardians["NameID"].isin(mails["NameID"]), 0.7, 0.95),
         "persons with several phones": (phones.groupby("NameID").size() > 1, 0.05, 0.6),
@@ -129,13 +125,13 @@ def test_people_are_as_varied_and_their_data_as_patchy_as_real_ones(town):
     for pattern in ("'", "-", " ", "[áéíóúñ]", "^de "):
         assert students["LastName"].str.contains(pattern).any(), pattern
     assert set(students["Gender"]) == {"Male", "Female"}
-    flags = students[["IsHispanic", "IsWhite", "IsBlack", "IsAsian", "IsAlaskan", "IsHawaiian"]]
-    assert flags.any().all()
+    assert students[["IsHispanic", "IsWhite", "IsBlack", "IsAsian", "IsAlaskan", "IsHawaiian"]].any().all()
     age = 2026 - students.set_index("NameID")["BirthDate"].dt.year
     assert (age - records.set_index("NameID")["GradeNumeric"]).between(5, 6).all()
     ranks = phones.groupby("NameID")["Rank"].agg(["min", "max", "nunique"])
     assert (ranks["min"] == 1).all()
     assert (ranks["max"] == ranks["nunique"]).all()
+    street = addresses["StreetNumberAndNameIncludeSecondaryUnit"]
     assert (street.isna() == addresses["POBox"].notna()).all()
     assert records["StudentNumber"].str.fullmatch(r"\d{6}").all()
     assert records["StudentNumber"].str.startswith("0").any()
@@ -144,40 +140,36 @@ def test_people_are_as_varied_and_their_data_as_patchy_as_real_ones(town):
     assert mails["EmailAddress"].str.contains(r"@(?:example\.(?:com|net|org)|[a-z.-]+\.example)$").all()
 
 
-def test_every_kind_of_enrollment_that_the_rules_name_is_there_in_autumn(town):
-    rows = enrollments(AUTUMN)
-    today = pd.Timestamp(AUTUMN).date()
-    year_ago = today - timedelta(days=365)
-    ended = rows["EndDate"].notna()
-    cecs, code = (rows["Code"] == "CECS").fillna(False), rows["Code"]
-    open_ended = rows["EndDate"].isna() & rows["WithdrawalDate"].isna()
-    days = (pd.to_datetime(rows["EndDate"]) - pd.to_datetime(rows["StartDate"])).dt.days
+def test_every_kind_of_enrollment_that_the_rules_name_is_there_in_autumn():
+    rows, today = enrollments(town()), pd.Timestamp(TODAY)
+    start, end, year, code = rows["StartDate"], rows["EndDate"], rows["SchoolYearID"], rows["Code"].fillna("")
+    year_ago, cecs, coded = today - timedelta(days=365), code == "CECS", code != ""
+    home, course = rows["IsDefaultEntity"], rows["IsCrossEntityCourseEnrollment"]
+    is_open = end.isna() & rows["WithdrawalDate"].isna()
     kinds = {
-        "current": open_ended & (rows["SchoolYearID"] == 27) & (rows["StartDate"] <= today) & ~cecs,
-        "upcoming": rows["StartDate"] > today,
-        "graduated": ended & (code == "01") & (rows["EndDate"] >= year_ago),
-        "withdrawn within the year": ended & code.notna() & ~cecs & (rows["EndDate"] >= year_ago),
-        "withdrawn this year": ended & code.notna() & (rows["EndDate"] >= date(2026, 8, 12)),
-        "withdrawn long ago": ended & (rows["EndDate"] < year_ago),
-        "never closed": open_ended & (rows["SchoolYearID"] < 27) & ~cecs,
-        "course elsewhere": cecs & rows["IsCrossEntityCourseEnrollment"] & ~rows["IsDefaultEntity"],
-        "course without the code": rows["IsCrossEntityCourseEnrollment"] & code.isna(),
-        "planned withdrawal": ended & (rows["EndDate"] > today),
-        "never effective": ended & (rows["EndDate"] < rows["StartDate"]),
-        "no-show": rows["EndDate"] == rows["StartDate"],
-        "withdrawal date only": rows["EndDate"].isna() & rows["WithdrawalDate"].notna(),
-        "beside the home campus": ~rows["IsDefaultEntity"] & ~cecs,
-        "moved to another campus": (code == "33") & rows["IsDefaultEntity"] & (days > 30),
-        "left without a code": ended & code.isna() & (rows["SchoolYearID"] == 26),
+        "current": is_open & (year == 27) & (start <= today) & ~cecs,
+        "upcoming": start > today,
+        "graduated": (code == "01") & (end >= year_ago),
+        "withdrawn within the year": coded & ~cecs & (end >= year_ago),
+        "withdrawn this year": coded & (end >= pd.Timestamp(2026, 8, 12)),
+        "withdrawn long ago": end < year_ago,
+        "never closed": is_open & (year < 27) & ~cecs,
+        "course elsewhere": cecs & course & ~home,
+        "course without the code": course & ~coded,
+        "planned withdrawal": end > today,
+        "never effective": end < start,
+        "one day": end == start,
+        "withdrawal date only": end.isna() & rows["WithdrawalDate"].notna(),
+        "beside the home campus": ~home & ~cecs,
+        "moved to another campus": (code == "33") & home & (end - start > timedelta(days=30)),
+        "left without a code": end.notna() & ~coded & (year == 26),
     }
-    counts = {kind: int(mask.fillna(False).sum()) for kind, mask in kinds.items()}
+    counts = {kind: int(mask.sum()) for kind, mask in kinds.items()}
     assert min(counts.values()) > 0, counts
     assert counts["current"] > 0.75 * STUDENTS
-    assert set(frame(town, "Student/Student")["StudentID"]) == set(rows["StudentID"])
     assert counts["never effective"] < 0.01 * len(rows)
-    by_student = rows.assign(cecs=cecs).groupby("StudentID")["cecs"].all()
-    assert by_student.any(), "some have nothing but a course"
-    assert by_student.mean() < 0.01
+    assert set(frame(town(), RECORDS)["StudentID"]) == set(rows["StudentID"])
+    assert 0 < cecs.groupby(rows["StudentID"]).all().mean() < 0.01, "some have nothing but a course"
 
 
 @pytest.mark.parametrize(
@@ -191,41 +183,35 @@ def test_every_kind_of_enrollment_that_the_rules_name_is_there_in_autumn(town):
 )
 def test_proportions_follow_the_season(today, expected):
     """In summer students are between two enrollments; next year's exist from spring on."""
-    rows = enrollments(today)
+    rows, day = enrollments(town(today)), pd.Timestamp(today)
     rows = rows[(rows["Code"] != "CECS").fillna(True)]
-    start, end = rows["StartDate"], rows["EndDate"].fillna(date(2999, 1, 1))
-    year = rows["SchoolYearID"]
-    flags = pd.DataFrame(
-        {
-            "StudentID": rows["StudentID"],
-            "current": (start <= today) & (end >= today) & (year >= (27 if today < SUMMER else 28)),
-            "upcoming": start > today,
-            "past": (end < today) & (end >= start),
-            "next year": year == 28,
-            "graduated": (rows["Code"] == "01") & (end > today - timedelta(days=60)),
-        }
+    start, end, year = (
+        rows["StartDate"],
+        rows["EndDate"].fillna(pd.Timestamp(2999, 1, 1)),
+        rows["SchoolYearID"],
     )
-    by = flags.groupby("StudentID").any()
+    old = year < (28 if today == SUMMER else 27)  # was never closed
+    flags = {
+        "current": (start <= day) & (end >= day) & ~old,
+        "upcoming": start > day,
+        "past": (end < day) & (end >= start),
+        "next year": year == 28,
+        "graduated": (rows["Code"] == "01") & (end > day - timedelta(days=60)),
+    }
+    by = pd.DataFrame(flags).fillna(False).groupby(rows["StudentID"]).any()
     by["between"] = ~by["current"] & by["upcoming"] & by["past"]
     by["first"] = ~by["current"] & by["upcoming"] & ~by["past"]
-    if today in (SUMMER, AUGUST):
-        by["current"] &= False
     for kind, (low, high) in expected.items():
         assert low <= by[kind].sum() / STUDENTS <= high, kind
 
 
 def test_a_week_later_only_that_weeks_changes_show():
     """Only what happened in the week differs, and ids keep their meaning."""
-    first, second = (
-        Sandbox.generate(1, STUDENTS, seed=7, today=TODAY + timedelta(days=days)).districts[0]
-        for days in (0, 7)
-    )
-    for name in SCHEMAS:
-        if name != ENROLLMENTS:
-            assert first.tables[name].equals(second.tables[name]), name
-    rows = [Counter(map(tuple, frame(each, ENROLLMENTS).astype(str).to_numpy())) for each in (first, second)]
-    changed = sum((rows[1] - rows[0]).values())
-    assert 0 < changed < 0.02 * STUDENTS
+    first, second = town(), town(TODAY + timedelta(days=7))
+    for name in FIELDS.keys() - {ENROLLMENTS}:
+        assert first.tables[name] == second.tables[name], name
+    rows = [Counter(map(str, each.tables[ENROLLMENTS])) for each in (first, second)]
+    assert 0 < sum((rows[1] - rows[0]).values()) < 0.02 * STUDENTS
 
 
 def test_the_same_students_can_be_had_on_both_sides_of_1_july():
@@ -233,8 +219,70 @@ def test_the_same_students_can_be_had_on_both_sides_of_1_july():
         Sandbox.generate(1, 200, today=day, school_year=26).districts[0]
         for day in (date(2026, 6, 30), date(2026, 7, 1))
     )
-    assert before.tables["Demographics/Name"].equals(after.tables["Demographics/Name"])
-    assert before.current_year_id() == 26
-    assert after.current_year_id() == 27
-    grades = [frame(each, "Student/Student")["GradeNumeric"] for each in (before, after)]
+    assert before.tables[NAMES] == after.tables[NAMES]
+    assert [each.current_year_id() for each in (before, after)] == [26, 27]
+    grades = [frame(each, RECORDS)["GradeNumeric"] for each in (before, after)]
     assert (grades[0] + 1 == grades[1]).all()
+
+
+# -- from night to night --
+
+
+def changes(before: SandboxDistrict, after: SandboxDistrict, name: str) -> list[set[str]]:
+    """The columns that changed, for each row that did. Every row of `before` must still be there."""
+    key = next(iter(FIELDS[name]))
+    later = {row[key]: row for row in after.tables[name]}
+    both = [(row, later[row[key]]) for row in before.tables[name]]
+    return [{column for column in was if was[column] != now[column]} for was, now in both if was != now]
+
+
+def newcomers(district: SandboxDistrict) -> list[dict[str, object]]:
+    """The enrollments of students that a night added."""
+    return [row for row in district.tables[ENROLLMENTS] if row["StudentID"] >= 50_000_000]
+
+
+def test_a_night_keeps_every_row_and_changes_about_one_student_in_two_hundred():
+    before, after = town(), town(night=1)
+    objects = FIELDS.keys() - {"Enrollment/School"}  # its ids come once a year
+    columns = {name: set().union(*changes(before, after, name)) for name in objects}
+    assert {name: changed for name, changed in columns.items() if changed} == {
+        ENROLLMENTS: {"EndDate", "WithdrawalDate", "WithdrawalCodeID"},
+        RECORDS: {"Grade", "GradeNumeric"},
+        PHONES: {"PhoneNumber", "FormattedPhoneNumber"},
+        LINKS: {"AddressID"},
+    }
+    added = sum(
+        len(after.tables[name]) - len(before.tables[name]) for name in (RECORDS, "Demographics/Address")
+    )
+    edited = sum(len(changes(before, after, name)) for name in (ENROLLMENTS, RECORDS, PHONES))
+    assert 0.002 * STUDENTS < added + edited < 0.02 * STUDENTS
+
+
+def test_some_enroll_with_a_family_a_home_and_a_school():
+    before, after = town(), town(night=1)
+    new = set(frame(after, RECORDS)["StudentID"]) - set(frame(before, RECORDS)["StudentID"])
+    assert new == {row["StudentID"] for row in newcomers(after)}
+    expected = {"StartDate": "2026-10-05T00:00:00", "EndDate": None, "SchoolYearID": 27}
+    assert all(row | expected == row for row in newcomers(after))
+    names = set(frame(after, RECORDS).query("StudentID in @new")["NameID"])
+    assert frame(after, NAMES).query("NameID in @names")["IsStudentName"].tolist() == [True] * len(new)
+    guardians = frame(after, GUARDIANS).query("StudentID in @new")
+    assert set(guardians["StudentID"]) == new
+    assert guardians["NameIDGuardian"].isin(frame(before, NAMES)["NameID"]).all()
+    assert names <= set(frame(after, LINKS)["NameID"])
+
+
+def test_a_later_night_holds_what_earlier_ones_did():
+    """Night 3 on 7 October has the newcomers of night 2 on 6 October, with the same first day."""
+    district = Sandbox.generate(1, 100, today=TODAY, night=40).districts[0]
+    assert 100 < len(district.tables[RECORDS]) < 200
+    second, third = town(TODAY + timedelta(days=1), 2), town(TODAY + timedelta(days=2), 3)
+    for name in (RECORDS, NAMES, PHONES):
+        assert len(changes(second, third, name)) < 0.005 * STUDENTS
+    started = [{row["StudentID"]: row["StartDate"] for row in newcomers(each)} for each in (second, third)]
+    assert started[0].items() <= started[1].items()
+
+
+@pytest.mark.parametrize(("today", "first_day"), [(SUMMER, "2027-08-12"), (AUGUST, "2026-08-12")])
+def test_in_summer_newcomers_enroll_for_the_coming_year(today, first_day):
+    assert {row["StartDate"] for row in newcomers(town(today, 1))} == {f"{first_day}T00:00:00"}

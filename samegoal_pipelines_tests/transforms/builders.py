@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from samegoal_pipelines.sandbox.objects import WITHDRAWAL_CODES
+from samegoal_pipelines.sandbox.district import WITHDRAWAL_CODES
 from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.tables.declaration import Table
 from samegoal_pipelines.tables.reads import READS

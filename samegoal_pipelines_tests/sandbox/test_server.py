@@ -1,14 +1,99 @@
-"""Every point of the Custom API contract, as a client meets it."""
+"""The Custom API contract point by point, and faults on request, as a bare client meets them on a socket."""
 
+import json
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
+import requests
 
+from samegoal_pipelines.sandbox import Faults, Sandbox, SandboxDistrict, SandboxServer, serve
 from samegoal_pipelines.sandbox import server as server_module
-from samegoal_pipelines.sandbox.objects import SCHEMAS
+from samegoal_pipelines.sandbox.district import FIELDS
 from samegoal_pipelines_tests.literal_district import literal_district
-from samegoal_pipelines_tests.sandbox.caller import ENROLLMENTS, Caller
-from samegoal_pipelines_tests.sandbox.conftest import TODAY
+
+TODAY = date(2026, 10, 5)
+ENROLLMENTS = "Enrollment/EntryWithdrawal"
+
+
+class Caller:
+    """Calls one district's base URL, with the credentials of that district or of another.
+
+    It knows paths and headers, and nothing of the project's client.
+    """
+
+    def __init__(
+        self, server: SandboxServer, district: SandboxDistrict, credentials: SandboxDistrict | None = None
+    ):
+        self.base = server.base_url(district)
+        self.credentials = credentials or district
+        self.session = requests.Session()
+        self.token: str | None = None
+
+    def ask_token(self, **form: str) -> requests.Response:
+        asked = {
+            "grant_type": "client_credentials",
+            "client_id": self.credentials.client_key,
+            "client_secret": self.credentials.client_secret,
+        }
+        headers = {"Suppress-Development-Permissions": "true"}
+        return self.session.post(f"{self.base}/oauth/token", data=asked | form, headers=headers, timeout=60)
+
+    def call(self, path: str, *, json: Any = None, params: Any = None) -> requests.Response:
+        self.token = self.token or self.ask_token().json()["access_token"]
+        method, headers = "GET" if json is None else "POST", {"Authorization": f"Bearer {self.token}"}
+        return self.session.request(
+            method, self.base + path, json=json, params=params, headers=headers, timeout=60
+        )
+
+    def page(
+        self,
+        name: str,
+        fields: Sequence[str] = (),
+        *,
+        page: int = 1,
+        size: int = 500,
+        year: int | str | None = None,
+        search: Any = None,
+    ) -> requests.Response:
+        params = {f"searchFields[{number}]": field for number, field in enumerate(fields)}
+        params |= {} if year is None else {"SchoolYearID": str(year)}
+        return self.call(f"/Custom/1/{name}/{page}/{size}", params=params, json=search)
+
+    def objects(self, name: str, fields: Sequence[str] = (), **how: Any) -> list[dict[str, Any]]:
+        answer = self.page(name, fields, **how)
+        answer.raise_for_status()
+        objects: list[dict[str, Any]] = answer.json()["Objects"]
+        return objects
+
+
+@pytest.fixture
+def district() -> SandboxDistrict:
+    """Five students who are enrolled, and one of them left last year."""
+    rows = [{"StudentID": student, "StartDate": "2026-08-12"} for student in (5, 3, 1, 4, 2)]
+    left = {"StudentID": 1, "StartDate": "2025-08-12", "EndDate": "2026-05-27", "WithdrawalCode": "82"}
+    return literal_district({ENROLLMENTS: [*rows, left]}, today=TODAY)
+
+
+@pytest.fixture(scope="module")
+def served_once() -> Iterator[SandboxServer]:
+    with serve(Sandbox([])) as served:
+        yield served
+
+
+@pytest.fixture
+def server(served_once: SandboxServer, district: SandboxDistrict) -> SandboxServer:
+    """A server with this test's district alone, no faults, and nothing logged."""
+    served_once.sandbox.districts[:] = [district]
+    served_once.faults.clear()
+    served_once.traffic.clear()
+    return served_once
+
+
+@pytest.fixture
+def caller(server: SandboxServer, district: SandboxDistrict) -> Caller:
+    return Caller(server, district)
 
 
 def test_a_token_is_a_bearer_token_with_a_lifetime(caller):
@@ -104,9 +189,7 @@ def test_grade_is_computed_for_the_year_asked_for(caller, district):
 def test_a_description_has_the_granted_fields_as_keys(caller, district):
     district.denied_fields |= {f"{ENROLLMENTS}.IsDefaultEntity", "Demographics/Language"}
     described = caller.call(f"/Custom/1/{ENROLLMENTS}").json()
-    assert set(described) == {*SCHEMAS[ENROLLMENTS].names, "Relationships", "ValidationRules"} - {
-        "IsDefaultEntity"
-    }
+    assert set(described) == {*FIELDS[ENROLLMENTS], "Relationships", "ValidationRules"} - {"IsDefaultEntity"}
     assert caller.call("/Custom/1/Demographics/Language").status_code == 403
     assert caller.call("/Custom/1/Student").status_code == 404
     assert caller.call("/Custom/GetSystemMetadata", json={}).status_code == 405
@@ -128,7 +211,7 @@ def test_a_field_that_is_not_granted_is_refused_wherever_it_is_named(caller, dis
 
 def test_answers_are_compressed_for_those_who_accept_it(caller):
     def coding() -> str | None:
-        answer = caller.page(ENROLLMENTS, SCHEMAS[ENROLLMENTS].names)
+        answer = caller.page(ENROLLMENTS, FIELDS[ENROLLMENTS])
         assert len(answer.json()["Objects"]) == 5
         return answer.headers.get("Content-Encoding")
 
@@ -141,34 +224,20 @@ def test_values_of_any_type_are_served_as_they_were_given(caller, district):
     district.edit(ENROLLMENTS, 1, StartDate="2026-02-31T00:00:00", StudentID="x", IsDefaultEntity=2**70)
     district.edit("Student/Student", 1, StudentNumber='"\\\n\t\x00é😀', Grade="\ud800")
     district.edit("Student/Student", 2, StudentNumber=7)
-    row = caller.objects(ENROLLMENTS, ["StartDate", "StudentID", "IsDefaultEntity"])[0]
-    assert row == {"StartDate": "2026-02-31T00:00:00", "StudentID": "x", "IsDefaultEntity": 2**70}
+    row = {"StartDate": "2026-02-31T00:00:00", "StudentID": "x", "IsDefaultEntity": 2**70}
+    assert caller.objects(ENROLLMENTS, [*row])[0] == row
+    district.edit(ENROLLMENTS, 1, StartDate=date(2026, 8, 12))
+    assert caller.objects(ENROLLMENTS, [*row])[0] == row | {"StartDate": "2026-08-12T00:00:00"}
     students = [[*row.values()] for row in caller.objects("Student/Student", ["StudentNumber", "Grade"])[:2]]
     assert students == [['"\\\n\t\x00é😀', "\ud800"], [7, "05"]]
 
 
-def test_the_server_counts_what_it_was_asked(server, caller, district):
+def test_a_page_takes_as_long_as_its_district_says(caller, district):
     district.latency = 0.1
     assert caller.page(ENROLLMENTS).elapsed.total_seconds() >= 0.09
-    caller.page(ENROLLMENTS, size=3)
-    assert server.traffic.token_calls == 1
-    assert server.traffic.peak_concurrency == 1
-    assert len(server.traffic.requests(kind="list", object=ENROLLMENTS, district=district.id)) == 2
-    path = f"{district.base_path}/Custom/1/{ENROLLMENTS}/1/3"
-    assert len(server.traffic.requests(path=path)) == 1
-    (token,) = server.traffic.requests(kind="token")
-    assert token.headers["suppress-development-permissions"] == "true"
 
 
-def test_odd_values_survive_further_edits(district):
-    district.edit(ENROLLMENTS, 1, StartDate="never")
-    district.edit(ENROLLMENTS, 1, EndDate="2026-09-01")
-    district.edit(ENROLLMENTS, 2, EndDate=3)
-    first, second, *_ = district.rows(ENROLLMENTS)
-    assert (first["StartDate"], first["EndDate"]) == ("never", date(2026, 9, 1))
-    assert second["EndDate"] == 3
-    district.edit(ENROLLMENTS, 1, StartDate="2026-08-12")
-    assert district.rows(ENROLLMENTS)[0]["StartDate"] == date(2026, 8, 12)
+def test_an_edit_that_names_no_row_or_no_field_is_refused(district):
     with pytest.raises(KeyError, match="404"):
         district.edit(ENROLLMENTS, 404, StartDate=None)
     with pytest.raises(KeyError, match="Begin"):
@@ -222,3 +291,40 @@ def test_what_cannot_be_understood_is_refused_with_a_message(caller, body):
     answer = caller.page("Student/Student", search=body)
     assert answer.status_code == 400
     assert answer.json()["Message"]
+
+
+# -- faults on request; the tests of the client and of the nights show the other effects, counts and `nth` --
+
+
+def test_a_fault_concerns_one_page_one_object_one_kind_or_one_district(server, caller):
+    server.faults.add(object=ENROLLMENTS, page=2, status=500)
+    server.faults.add(kind="metadata", status=502)
+    server.faults.add(district="another", status=504)
+    assert [caller.page(ENROLLMENTS, page=page).status_code for page in (1, 2)] == [200, 500]
+    assert caller.page("Student/Student", page=2).status_code == 200
+    assert caller.call("/Custom/GetSystemMetadata").status_code == 502
+    server.faults.clear()
+    assert caller.call("/Custom/GetSystemMetadata").status_code == 200
+
+
+@pytest.mark.parametrize("fault", [{"cut": 0.5}, {"drop": True}])
+@pytest.mark.parametrize("headers", [{}, {"Accept-Encoding": "identity"}])
+def test_an_answer_may_be_cut_short_or_not_come(server, caller, fault, headers):
+    caller.session.headers.update(headers)
+    server.faults.add(object=ENROLLMENTS, times=1, **fault)
+    with pytest.raises(requests.RequestException):
+        caller.page(ENROLLMENTS)
+    assert caller.page(ENROLLMENTS).status_code == 200
+
+
+def test_keys_of_an_answer_and_fields_of_its_objects_may_be_wrong_or_missing(server, caller):
+    server.faults.add(object=ENROLLMENTS, set={"Paging": None}, remove_fields=["StartDate"])
+    answer = caller.page(ENROLLMENTS, ["StudentID", "StartDate"], size=2).json()
+    assert answer == {"Objects": [{"StudentID": 5}, {"StudentID": 3}], "Paging": None}
+
+
+def test_rules_come_from_a_json_file(tmp_path):
+    file = tmp_path / "faults.json"
+    file.write_text(json.dumps([{"object": ENROLLMENTS, "page": 2, "status": 503, "times": 1}]))
+    (rule,) = Faults.from_file(file)
+    assert (rule.object, rule.page, rule.status, rule.times) == (ENROLLMENTS, 2, 503, 1)

@@ -8,11 +8,11 @@ change.
 
 import hashlib
 import os
-import secrets
 import stat
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from pydantic import SecretStr
@@ -40,11 +40,9 @@ class SecretCipher:
     def __init__(self, home: Path, configured: str | None) -> None:
         self._file = home / KEY_FILE
         self._configured = configured
-
-    @property
-    def keys_in_file(self) -> bool:
+        self.keys_in_file = configured is None
         """Whether the keys are in our key file. Otherwise the environment sets them."""
-        return self._configured is None
+        self._where = str(self._file) if self.keys_in_file else CONFIGURED
 
     def encrypt(self, secret: str) -> bytes:
         """The secret as it is stored. Makes the key file if there is none.
@@ -61,12 +59,12 @@ class SecretCipher:
 
         Raises:
             LostKeyError: none of the keys decrypts it.
-            DecryptionError: the keys cannot be used.
+            DecryptionError: the keys cannot be used, or there is no key file, at least at this moment.
         """
         if (fernet := self.fernet()) is not None:
             with suppress(InvalidToken):
                 return fernet.decrypt(encrypted).decode()
-        raise LostKeyError(
+        raise (DecryptionError if fernet is None else LostKeyError)(
             f"the Client Secret was encrypted with a key that is not in {self._where}",
             district_id=district_id,
             next_step="restore that key, or enter the secret again: "
@@ -95,20 +93,17 @@ class SecretCipher:
 
     def drop(self, old: Collection[str]) -> None:
         """Remove these keys from the key file."""
-        self._write([key for key in self._keys() or [] if key not in old])
-
-    @property
-    def _where(self) -> str:
-        return str(self._file) if self.keys_in_file else CONFIGURED
+        if keys := self._keys():  # never make an empty file
+            self._write([key for key in keys if key not in old])
 
     def _keys(self) -> list[str] | None:
         text = self._configured
         if text is None:
             try:
                 mode, text = stat.S_IMODE(self._file.stat().st_mode), self._file.read_text()
-            except FileNotFoundError:
-                return None
             except OSError as error:
+                if isinstance(error, FileNotFoundError) and not self._file.exists():
+                    return None
                 raise DecryptionError(
                     f"{self._file} cannot be read ({error.strerror})",
                     kind=Kind.KEY_FILE,
@@ -128,11 +123,11 @@ class SecretCipher:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left_by_a_kill in target.parent.glob(f"{KEY_FILE}.*"):
             left_by_a_kill.unlink()
-        partial = target.with_name(f"{KEY_FILE}.{secrets.token_hex(8)}")
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        with NamedTemporaryFile("w", dir=target.parent, prefix=f"{KEY_FILE}.", delete=False) as file:  # 0600
             file.writelines(f"{key}\n" for key in keys)
             file.flush()
             os.fsync(file.fileno())
+        partial = Path(file.name)
         if target.exists() and (owner := target.stat()).st_uid != os.geteuid():
             os.chown(partial, owner.st_uid, owner.st_gid)  # keep the owner if root runs this
         partial.replace(target)

@@ -4,6 +4,7 @@
 with it.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -94,12 +95,8 @@ def _values(described: Contract) -> set[str]:
     return {each["value"] for each in described["enum"]}
 
 
-def _without_descriptions(element: Any) -> Any:
-    if isinstance(element, dict):
-        return {
-            name: _without_descriptions(value) for name, value in element.items() if name != "description"
-        }
-    return [_without_descriptions(each) for each in element] if isinstance(element, list) else element
+def _without_descriptions(schema: list[Contract]) -> Any:
+    return json.loads(json.dumps(schema), object_hook=lambda facts: facts | {"description": None})
 
 
 # -- the objects, from the declarations --

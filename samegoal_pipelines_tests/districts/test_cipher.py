@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from samegoal_pipelines.districts import registry as registry_module
 from samegoal_pipelines.districts.cipher import SecretCipher
-from samegoal_pipelines.districts.errors import DecryptionError
+from samegoal_pipelines.districts.errors import DecryptionError, LostKeyError
 from samegoal_pipelines.districts.registry import Registry
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines_tests.warehouse.factories import rows
@@ -49,12 +49,15 @@ def test_the_first_of_several_keys_encrypts_and_all_of_them_open(tmp_path):
 
 def test_a_lost_key_is_said_with_district_and_next_step(tmp_path):
     encrypted = SecretCipher(tmp_path / "one", None).encrypt(SECRET)
-    for cipher in (SecretCipher(tmp_path / "two", None), SecretCipher(tmp_path, new_key())):
+    missing = SecretCipher(tmp_path / "two", None)
+    for cipher, error in ((missing, DecryptionError), (SecretCipher(tmp_path, new_key()), LostKeyError)):
         with pytest.raises(
-            DecryptionError, match=r"^grand-bend: .*restore that key, or .*rotate-secret grand-bend"
+            error, match=r"^grand-bend: .*restore that key, or .*rotate-secret grand-bend"
         ) as caught:
             cipher.decrypt(encrypted, "grand-bend")
+        assert type(caught.value) is error  # a rotation only skips the secrets of a lost key
         assert caught.value.__context__ is None
+    missing.drop(["key"])
     assert not (tmp_path / "two").exists()
 
 
@@ -182,8 +185,9 @@ def test_keys_that_are_none_are_refused_before_anything_changes(warehouse, tmp_p
 
 
 @pytest.mark.parametrize("failing", range(1, 10))
+@pytest.mark.parametrize("why", [errno.EIO, errno.ENOENT])
 def test_a_key_file_that_cannot_be_read_for_a_moment_costs_no_secret(
-    warehouse, tmp_path, monkeypatch, failing
+    warehouse, tmp_path, monkeypatch, failing, why
 ):
     """As on a network drive. The key of a secret that was skipped must not be removed."""
     register(registry(warehouse, tmp_path), *IDS)
@@ -191,7 +195,7 @@ def test_a_key_file_that_cannot_be_read_for_a_moment_costs_no_secret(
 
     def read_text(file: Path) -> str:
         if next(moments) == failing:
-            raise OSError(errno.EIO, "Input/output error")
+            raise OSError(why, os.strerror(why))
         return read(file)
 
     with monkeypatch.context() as broken:

@@ -68,12 +68,9 @@ def test_a_district_is_waited_for_anew_only_where_it_was_paused_by_now(warehouse
     assert began <= moment <= datetime.now(UTC)
 
 
-def test_a_pause_that_ends_before_it_begins_is_refused(warehouse):
+def test_a_pause_that_ends_before_it_begins_and_a_district_that_nobody_knows_are_refused(warehouse):
     with pytest.raises(InvalidDistrictError, match="would end on 2027-06-01, before it begins on 2027-08-15"):
         pause(warehouse, "grand-bend", paused_from=AUGUST, paused_to=JUNE, set_by="pat")
-
-
-def test_a_district_that_nobody_knows_cannot_be_paused_or_resumed(warehouse):
     with pytest.raises(UnknownDistrictError, match="nowhere: no such district is registered"):
         pause(warehouse, "nowhere", paused_from=JUNE, paused_to=AUGUST, set_by="pat")
     with pytest.raises(UnknownDistrictError, match="nowhere"):

@@ -4,7 +4,7 @@ from samegoal_pipelines.errors import Kind, PipelineError
 
 
 class DistrictError(PipelineError):
-    """The registration cannot be used, or a change of it is refused."""
+    """The registration cannot be used, or is refused."""
 
     kind = Kind.REGISTRATION
 
@@ -14,10 +14,6 @@ class UnknownDistrictError(DistrictError):
 
     next_step = "see samegoal-pipelines districts list"
     rerun = False
-
-
-class InvalidDistrictError(DistrictError):
-    """A registration is not acceptable, or is already there."""
 
 
 class SecretAwaitedError(DistrictError):

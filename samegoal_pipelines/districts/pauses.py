@@ -9,7 +9,7 @@ from datetime import date, datetime
 
 import sqlalchemy as sa
 
-from samegoal_pipelines.districts.errors import InvalidDistrictError
+from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.districts.registry import changing, get_district, update_district
 from samegoal_pipelines.printable import on_one_line
 from samegoal_pipelines.tables.warehouse import pauses
@@ -44,18 +44,18 @@ def pause(
     """Pause a district from one night to another. Replaces its old pause.
 
     Raises:
-        InvalidDistrictError: the pause would end before it starts, or another pause is in progress that this
+        DistrictError: the pause would end before it starts, or another pause is in progress that this
             one would end immediately.
     """
     with changing(engine, district_id, "pausing the district") as connection:
         if paused_to < paused_from:
-            raise InvalidDistrictError(
+            raise DistrictError(
                 f"the pause would end on {paused_to}, before it begins on {paused_from}",
                 next_step="give --from the earlier date",
             )
         before, today = _end(connection, district_id)
         if before is not None and before.covers(today) and not paused_from <= today <= paused_to:
-            raise InvalidDistrictError(
+            raise DistrictError(
                 f"is paused until {before.paused_to}, and has one pause at a time",
                 next_step="set the next one after that, or end this one first: samegoal-pipelines resume ID",
             )

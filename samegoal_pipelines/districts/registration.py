@@ -1,6 +1,6 @@
 """What a registration may contain: each value, checked and in the form in which it is stored.
 
-Every check raises `InvalidDistrictError`. Nothing here reads or changes the registry.
+Every check raises `DistrictError`. Nothing here reads or changes the registry.
 """
 
 import re
@@ -13,7 +13,7 @@ from zoneinfo import available_timezones
 
 import sqlalchemy as sa
 
-from samegoal_pipelines.districts.errors import InvalidDistrictError
+from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.printable import shown
 from samegoal_pipelines.qmlativ.connection import FOR_A_SANDBOX, checked_url
 from samegoal_pipelines.qmlativ.errors import QmlativError
@@ -37,7 +37,7 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 def checked_id(district_id: str) -> str:
     """Return the id if it is safe in a path and in SQL."""
     if not _ID.fullmatch(district_id):
-        raise InvalidDistrictError(
+        raise DistrictError(
             "not a district id",
             district_id=shown(district_id),
             next_step="use 1 to 40 lower-case letters, digits and hyphens, the first no hyphen",
@@ -65,18 +65,18 @@ def as_stored(given: Mapping[str, Any], *, allow_local: bool) -> dict[str, Any]:
         values["expiration"] = "given" if isinstance(expires, date) else expires or "unknown"
         values["expires"] = expires if isinstance(expires, date) else None
     if "timezone" in values and values["timezone"] not in available_timezones() - _NO_PLACES:
-        raise InvalidDistrictError(
+        raise DistrictError(
             f"{shown(values['timezone'])} is no IANA time zone",
             next_step=f"use one such as {DEFAULT_TIMEZONE}",
         )
     entity_id = values.get("entity_id")
     if entity_id is not None and not 0 < entity_id < 2**63:
-        raise InvalidDistrictError(f"{entity_id} is no EntityID of Qmlativ")
+        raise DistrictError(f"{entity_id} is no EntityID of Qmlativ")
     if "entities" in values:
         try:
             values["entities"] = normalized(values["entities"])
         except ValueError:
-            raise InvalidDistrictError(
+            raise DistrictError(
                 "the entities cannot be read",
                 next_step="give all, granted, or EntityIDs separated by commas, such as 2,15",
             ) from None
@@ -99,7 +99,7 @@ def merged_limits(before: Mapping[str, float], changes: Mapping[str, float | Non
     try:
         Limits(**{name: 0 if value is None else value for name, value in changes.items()})
     except ValueError as error:
-        raise InvalidDistrictError(str(error)) from None
+        raise DistrictError(str(error)) from None
     return {name: value for name, value in {**before, **changes}.items() if value is not None}
 
 
@@ -114,7 +114,7 @@ def checked_credential(what: str, given: str) -> str:
         fault = f"is longer than {LONGEST_CREDENTIAL:,} characters"
     else:
         return text
-    raise InvalidDistrictError(
+    raise DistrictError(
         f"the {what} {fault}", next_step=f"copy it alone, and as plain text, from {_SOURCES[what]}"
     )
 
@@ -123,10 +123,10 @@ def _name(name: str, what: str = "name") -> str:
     """The name with plain spaces, if it has no invisible characters."""
     name = "".join(" " if unicodedata.category(each) == "Zs" else each for each in name).strip()
     if not name:
-        raise InvalidDistrictError(f"the {what} is blank", next_step="give one that people can read")
+        raise DistrictError(f"the {what} is blank", next_step="give one that people can read")
     unseen = next((each for each in name if not each.isprintable()), None)
     if unseen is not None:
-        raise InvalidDistrictError(
+        raise DistrictError(
             f"the {what} holds a control or invisible character (U+{ord(unseen):04X})",
             next_step="give it without",
         )
@@ -139,7 +139,7 @@ def _contact(contact: str) -> str:
     No apostrophe: the mail library would send to the part behind it, which is another person's address.
     """
     if not _CONTACT.fullmatch(contact.strip()):
-        raise InvalidDistrictError(
+        raise DistrictError(
             "the contact is no e-mail address that we can send to",
             next_step="give one address of letters, digits and . _ + -, such as registrar@example.org",
         )
@@ -152,8 +152,8 @@ def _url(url: str, what: str, allow_local: bool) -> str:
         parts = urlsplit(checked_url(url, what, allow_local=allow_local))
     except QmlativError as error:
         to_do = "give another URL" + ("" if allow_local else f"; {FOR_A_SANDBOX}")
-        raise InvalidDistrictError(error.reason, next_step=to_do) from None
+        raise DistrictError(error.reason, next_step=to_do) from None
     if parts.path.lower().endswith("/custom"):
-        raise InvalidDistrictError(f"the {what} must end before /Custom")
+        raise DistrictError(f"the {what} must end before /Custom")
     standard = {"https": ":443", "http": ":80"}[parts.scheme]
     return urlunsplit(parts._replace(netloc=parts.netloc.lower().removesuffix(standard)))

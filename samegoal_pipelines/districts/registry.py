@@ -18,7 +18,6 @@ from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.errors import (
     DecryptionError,
     DistrictError,
-    InvalidDistrictError,
     LostKeyError,
     SecretAwaitedError,
     UnknownDistrictError,
@@ -216,7 +215,7 @@ class Registry:
         client_secret: str | None = None,
         **facts: Any,
     ) -> District:
-        """Register a district, or raise `InvalidDistrictError`.
+        """Register a district, or raise `DistrictError`.
 
         Args:
             client_secret: without one, the district awaits its secret.
@@ -230,12 +229,12 @@ class Registry:
             if "expires" not in values:
                 values |= registration.in_one_year(values["timezone"])
             if connection.scalar(sa.select(sa.exists().where(districts.c.district_id == id))):
-                raise InvalidDistrictError(
+                raise DistrictError(
                     "already registered", next_step="change it: samegoal-pipelines districts set ID"
                 )
             unfinished = (erasures.c.district_id == id) & erasures.c.files_erased.is_(None)
             if connection.scalar(sa.select(sa.exists().where(unfinished))):
-                raise InvalidDistrictError(  # or the new district would get the old one's files
+                raise DistrictError(  # or the new district would get the old one's files
                     "an earlier district with this id is not completely erased",
                     next_step="finish it first: samegoal-pipelines districts erase ID --yes",
                 )
@@ -298,7 +297,7 @@ class Registry:
 
         Raises:
             WrongDistrictError: another district than the remembered one answered.
-            InvalidDistrictError: the district that answered is registered under another id.
+            DistrictError: the district that answered is registered under another id.
         """
         _refuse_another(district, answered)
         if district.qmlativ_entity_id is not None:
@@ -315,7 +314,7 @@ class Registry:
             same.append(districts.c.source_host == district.source_host)
             other = _find_among_all(connection, district.id, *same)
             if other is not None:
-                raise InvalidDistrictError(
+                raise DistrictError(
                     f"Qmlativ says that this is district {answered.code}, which is registered as {other}",
                     kind=Kind.IDENTITY,
                     next_step="check the base URL and the credentials",
@@ -397,7 +396,7 @@ def _refuse_second_of_source(
     same_entity = districts.c.entity_id.is_not_distinct_from(entity_id)
     other = _find_among_all(connection, district_id, districts.c.base_url == base_url, same_entity)
     if other is not None:
-        raise InvalidDistrictError(
+        raise DistrictError(
             f"this base URL and entity are registered as {other}",
             next_step="give another --entity-id, or use that registration",
         )

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 from sqlalchemy.exc import OperationalError
 
-from samegoal_pipelines.districts.errors import InvalidDistrictError, SecretAwaitedError
+from samegoal_pipelines.districts.errors import DistrictError, SecretAwaitedError
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.errors import SYNC
 from samegoal_pipelines.reporting.addresses import Address, AlertError, Message, contact_address
@@ -183,17 +183,17 @@ def confirm_setup(
         Why it was not sent; recorded, so that the report shows it. None: the contact knows.
 
     Raises:
-        InvalidDistrictError, SecretAwaitedError: there is no contact, or nothing is published yet.
+        DistrictError: there is no secret, no contact, or nothing is published yet.
     """
     if district.awaits_secret:
         raise SecretAwaitedError(district_id=district.id)
     if not district.contact:
         next_step = "samegoal-pipelines districts set ID --contact E-MAIL"
-        raise InvalidDistrictError("no contact is registered", district_id=district.id, next_step=next_step)
+        raise DistrictError("no contact is registered", district_id=district.id, next_step=next_step)
     state = read_district(engine, now, district.id)
     if state.current is None:
         detail = "nothing is published yet, so setup is not complete"
-        raise InvalidDistrictError(detail, district_id=district.id, next_step=SYNC)
+        raise DistrictError(detail, district_id=district.id, next_step=SYNC)
     here = districts.c.district_id == district.id
     with as_writer(engine, district.id, "telling the contact") as connection:
         if not locked(connection, f"contact of {district.id}"):

@@ -66,51 +66,6 @@ STATUS, STUDENTS, PARENTS = HISTORIES = tuple(map(_history, catalog.PUBLISHED.va
 
 # -- views and functions --
 
-# The views run with their owner's rights, because SameGoal may read them but not the history. Policies limit
-# the owner to what the caller may see (access.sql).
-_VIEW = """
-    create view {schema}.{view} with (security_barrier = true) as
-    select history.district_id, {columns}, published.snapshot_date
-    from {history} as history
-    join {schema}.current_snapshots as published using (district_id)
-    where history.valid_to is null
-"""
-_AS_OF = """
-    create function {schema}.{view}_as_of(night date) returns table ({typed})
-    language sql stable security invoker
-    begin atomic
-        select history.district_id, {columns}, published.snapshot_date
-        from {history} as history
-        join (
-            select snapshots.district_id, max(snapshots.snapshot_date) as snapshot_date
-            from {schema}.snapshots
-            where snapshots.state = 'published' and snapshots.snapshot_date <= night
-            group by snapshots.district_id
-        ) as published on published.district_id = history.district_id
-        where history.valid_from <= night and (history.valid_to is null or history.valid_to > night);
-    end;
-    comment on function {schema}.{view}_as_of(date) is 'The view {view} as it was after that night'
-"""
-_DETAILS = """
-    create view {schema}.{view} with (security_barrier = true) as
-    select status.district_id, {status_columns}, {student_columns},
-        coalesce(
-            (
-                select json_agg(json_build_object({facts}) order by parent.rank nulls last, parent.parent_id)
-                from {parents} as parent
-                where parent.district_id = status.district_id
-                    and parent.student_id = status.student_id
-                    and parent.valid_to is null
-            ),
-            '[]'::json
-        ) as parents,
-        published.snapshot_date
-    from {status} as status
-    join {students} as student using (district_id, student_id)
-    join {schema}.current_snapshots as published using (district_id)
-    where status.valid_to is null and student.valid_to is null
-"""
-
 
 def drop_views() -> Iterator[str]:
     """Statements that drop the views and functions before the tables change."""
@@ -120,30 +75,62 @@ def drop_views() -> Iterator[str]:
 
 
 def create_views() -> Iterator[str]:
-    """Statements that create the current views and the functions of a past night, with comments."""
+    """Statements that create the current views and the functions of a past night, with comments.
+
+    The views run with their owner's rights, because SameGoal may read them but not the history. Policies
+    limit the owner to what the caller may see (access.sql).
+    """
     for history in HISTORIES:
         view = VIEWS[history.declared.name]
-        parts = {
-            "schema": SCHEMA,
-            "view": view.name,
-            "history": history.name,
-            "columns": _listed(history.columns, "history"),
-            "typed": ", ".join(
-                f"{column.name} {postgres_type(column.type)}" for column in map(sql_column, view.columns)
-            ),
-        }
-        yield _VIEW.format(**parts)
-        yield _AS_OF.format(**parts)
-    yield _DETAILS.format(
-        schema=SCHEMA,
-        view=catalog.DETAILS.name,
-        status=STATUS.name,
-        students=STUDENTS.name,
-        parents=PARENTS.name,
-        status_columns=_listed(STATUS.columns, "status"),
-        student_columns=_listed((column.name for column in catalog.BESIDE_STATUS), "student"),
-        facts=", ".join(f"'{column.name}', parent.{column.name}" for column in catalog.PARENT_FACTS),
-    )
+        columns = _listed(history.columns, "history")
+        types = (f"{column.name} {postgres_type(column.type)}" for column in map(sql_column, view.columns))
+        yield f"""
+            create view {SCHEMA}.{view.name} with (security_barrier = true) as
+            select history.district_id, {columns}, published.snapshot_date
+            from {history.name} as history
+            join {SCHEMA}.current_snapshots as published using (district_id)
+            where history.valid_to is null
+        """  # noqa: S608
+        yield f"""
+            create function {SCHEMA}.{view.name}_as_of(night date) returns table ({", ".join(types)})
+            language sql stable security invoker
+            begin atomic
+                select history.district_id, {columns}, published.snapshot_date
+                from {history.name} as history
+                join (
+                    select snapshots.district_id, max(snapshots.snapshot_date) as snapshot_date
+                    from {SCHEMA}.snapshots
+                    where snapshots.state = 'published' and snapshots.snapshot_date <= night
+                    group by snapshots.district_id
+                ) as published on published.district_id = history.district_id
+                where history.valid_from <= night and (history.valid_to is null or history.valid_to > night);
+            end;
+            comment on function {SCHEMA}.{view.name}_as_of(date)
+                is 'The view {view.name} as it was after that night'
+        """  # noqa: S608
+    beside_status = _listed((column.name for column in catalog.BESIDE_STATUS), "student")
+    facts = ", ".join(f"'{column.name}', parent.{column.name}" for column in catalog.PARENT_FACTS)
+    yield f"""
+        create view {SCHEMA}.{catalog.DETAILS.name} with (security_barrier = true) as
+        select status.district_id, {_listed(STATUS.columns, "status")}, {beside_status},
+            coalesce(
+                (
+                    select json_agg(
+                        json_build_object({facts}) order by parent.rank nulls last, parent.parent_id
+                    )
+                    from {PARENTS.name} as parent
+                    where parent.district_id = status.district_id
+                        and parent.student_id = status.student_id
+                        and parent.valid_to is null
+                ),
+                '[]'::json
+            ) as parents,
+            published.snapshot_date
+        from {STATUS.name} as status
+        join {STUDENTS.name} as student using (district_id, student_id)
+        join {SCHEMA}.current_snapshots as published using (district_id)
+        where status.valid_to is null and student.valid_to is null
+    """  # noqa: S608
     for view in VIEWS.values():
         comment = _quoted(f"{view.description}; as of the last published snapshot")
         yield f"comment on view {SCHEMA}.{view.name} is {comment}"

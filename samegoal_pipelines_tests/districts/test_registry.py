@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.errors import (
     DecryptionError,
-    InvalidDistrictError,
+    DistrictError,
     SecretAwaitedError,
     UnknownDistrictError,
 )
@@ -87,7 +87,7 @@ def test_a_secret_can_be_replaced(registry, warehouse, tmp_path):
     assert elsewhere.connection(district).client_secret.get_secret_value() == "newer"
     assert elsewhere.connection(district).client_key == "key"
     elsewhere.rotate_secret("grand-bend", client_secret="newest", client_key="another")
-    with pytest.raises(InvalidDistrictError, match=r"^grand-bend: the Client Secret is blank"):
+    with pytest.raises(DistrictError, match=r"^grand-bend: the Client Secret is blank"):
         elsewhere.rotate_secret("grand-bend", client_secret=" \n", client_key="new")
     made = elsewhere.connection(district)
     assert (made.client_key, made.client_secret.get_secret_value()) == ("another", "newest")
@@ -190,7 +190,7 @@ REFUSED: dict[str, list[tuple[dict[str, Any], str]]] = {
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_cannot_be_is_refused_in_one_line(registry, what):
     for facts, message in REFUSED[what]:
-        with pytest.raises(InvalidDistrictError, match=message) as caught:
+        with pytest.raises(DistrictError, match=message) as caught:
             add(registry, **facts)
         said = str(caught.value)
         assert said.isprintable()
@@ -234,11 +234,11 @@ def test_a_change_that_somebody_else_does_not_end_is_not_waited_for_for_ever(
 
 def test_the_same_id_or_address_and_entity_are_refused_however_written(registry):
     add(registry)
-    with pytest.raises(InvalidDistrictError, match="grand-bend: already registered"):
+    with pytest.raises(DistrictError, match="grand-bend: already registered"):
         add(registry, base_url=URL + "2")
     refusal = "riverside: this base URL and entity are registered as grand-bend"
     for url in (URL, URL + "/", URL.replace("skyward", "Skyward"), URL.replace(".org", ".org:443")):
-        with pytest.raises(InvalidDistrictError, match=refusal):
+        with pytest.raises(DistrictError, match=refusal):
             add(registry, "riverside", base_url=url)
     assert add(registry, "riverside", entity_id=2).entity_id == 2
 
@@ -264,7 +264,7 @@ def test_a_district_can_be_changed_under_the_same_rules(registry):
         ({"access_name": "Same\x1bGoal"}, "the name of the Integration Access holds a control"),
         ({"name": "Other", "gate_limits": {"dropped": 101.0}}, "the limit dropped is a percentage"),
     ):
-        with pytest.raises(InvalidDistrictError, match=f"^grand-bend: .*{message}"):
+        with pytest.raises(DistrictError, match=f"^grand-bend: .*{message}"):
             registry.set("grand-bend", **change)
     assert registry.get("grand-bend") == before
 
@@ -324,7 +324,7 @@ def test_another_registration_of_the_same_district_is_refused(registry):
     registry.recognize(add(registry), identity("255901"))
     second = add(registry, "riverside", base_url=URL + "2")
     with pytest.raises(
-        InvalidDistrictError, match=r"riverside: .* district 255901, which is registered as grand-bend"
+        DistrictError, match=r"riverside: .* district 255901, which is registered as grand-bend"
     ):
         registry.recognize(second, identity("255901"))
     assert remembered(registry.get("riverside")) == (None, None, None)

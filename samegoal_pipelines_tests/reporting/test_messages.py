@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from samegoal_pipelines.districts.cipher import SecretCipher
-from samegoal_pipelines.districts.errors import InvalidDistrictError, SecretAwaitedError
+from samegoal_pipelines.districts.errors import DistrictError, SecretAwaitedError
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.districts.registry import Registry
 from samegoal_pipelines.postgres.errors import WarehouseUnavailableError
@@ -423,12 +423,12 @@ def test_of_two_runs_that_publish_one_tells_the_contact(warehouse, mailbox, conf
 
 def test_nothing_is_said_before_the_first_snapshot_or_without_a_contact(warehouse, mailbox, confirm):
     register(warehouse, "grand-bend", contact="pat@example.org")
-    with pytest.raises(InvalidDistrictError, match=r"nothing is published yet.*sync grand-bend"):
+    with pytest.raises(DistrictError, match=r"nothing is published yet.*sync grand-bend"):
         confirm()
     execute(warehouse, "update samegoal.districts set secret_set_at = null")
     with pytest.raises(SecretAwaitedError, match=r"awaiting secret.*set-secret grand-bend"):
         confirm()
     execute(warehouse, "update samegoal.districts set contact = null, secret_set_at = now()")
-    with pytest.raises(InvalidDistrictError, match=r"no contact is registered; .* --contact E-MAIL"):
+    with pytest.raises(DistrictError, match=r"no contact is registered; .* --contact E-MAIL"):
         confirm()
     assert mailbox.received == []

@@ -9,13 +9,9 @@ import pytest
 
 from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.landing.store import MANIFEST, REPORTS
-from samegoal_pipelines_tests.landing.test_store import NIGHT, frame, land
+from samegoal_pipelines_tests.landing.test_store import NIGHT, land, schools
 
 NIGHTS = [NIGHT - timedelta(days=n) for n in (3, 2, 1, 0)]
-
-
-def morning(night: date) -> datetime:
-    return datetime.combine(night, time(6), UTC)
 
 
 def prune(landing: Landing, keep_from: date, also_keep: Collection[date] = frozenset()) -> list[date]:
@@ -29,24 +25,18 @@ def landing(request, tmp_path: Path) -> Landing:
     root = str(tmp_path / "landing") if request.param == "folder" else f"memory://{tmp_path.name}"
     landing = Landing(root)
     for night in NIGHTS:
-        land(landing, {"School": frame(SchoolID=[1])}, night=night, landed_at=morning(night))
-    second = {"School": frame(SchoolID=[2])}
-    land(landing, second, night=NIGHTS[1], run_id="run-2", landed_at=morning(NIGHTS[1]))
+        land(landing, night=night)
+    land(landing, [2], night=NIGHTS[1], run_id="run-2")
     land(landing, {}, asset="empty")
-    land(landing, {"School": frame(SchoolID=[7])}, night=NIGHTS[0], district_id="alpha-2")
+    land(landing, [7], night=NIGHTS[0], district_id="alpha-2")
     return landing
-
-
-def schools(landing: Landing, night: date, district_id: str = "alpha") -> list[int]:
-    landed = landing.read("schools", district_id=district_id, night=night)
-    return landed["School"]["SchoolID"].tolist()
 
 
 def test_nights_before_the_first_to_keep_are_deleted_with_all_their_runs(landing):
     assert prune(landing, NIGHTS[2]) == NIGHTS[:2]
     assert landing.nights("alpha") == NIGHTS[2:]
-    assert [schools(landing, night) for night in NIGHTS[2:]] == [[1], [1]]
-    assert schools(landing, NIGHTS[0], "alpha-2") == [7]
+    assert [schools(landing, night=night) for night in NIGHTS[2:]] == [[1], [1]]
+    assert schools(landing, night=NIGHTS[0], district_id="alpha-2") == [7]
     assert prune(landing, NIGHTS[2]) == []
 
 
@@ -54,7 +44,7 @@ def test_a_night_is_kept_as_long_after_it_landed_whatever_its_date(landing):
     """`sync --today` names days to come and days that are long over."""
     to_come, long_over = date(2030, 1, 1), date(2025, 1, 1)
     for night in (to_come, long_over):
-        land(landing, {"School": frame(SchoolID=[1])}, night=night, landed_at=morning(NIGHTS[1]))
+        land(landing, night=night, landed_at=datetime.combine(NIGHTS[1], time(6), UTC))
 
     assert prune(landing, NIGHTS[1]) == NIGHTS[:1]
     assert prune(landing, NIGHTS[2]) == [long_over, NIGHTS[1], to_come]
@@ -87,7 +77,7 @@ def test_a_night_that_is_deleted_halfway_is_not_read(landing, monkeypatch):
 
     assert landing.nights("alpha") == NIGHTS
     with pytest.raises(LandingError, match="nothing has landed"):
-        landing.read("schools", district_id="alpha", night=NIGHTS[0])
+        schools(landing, night=NIGHTS[0])
     assert prune(landing, NIGHTS[2]) == NIGHTS[:2]
     assert landing.nights("alpha") == NIGHTS[2:]
 
@@ -109,7 +99,7 @@ def test_erasing_a_district_leaves_no_file_and_no_neighbour_untouched(landing):
     assert landing.erase("alpha") == 11
     assert (landing.count_files("alpha"), landing.nights("alpha")) == (0, [])
     assert not landing.files.exists(f"{landing.base}/alpha")
-    assert schools(landing, NIGHTS[0], "alpha-2") == [7]
+    assert schools(landing, night=NIGHTS[0], district_id="alpha-2") == [7]
     assert landing.prune("alpha", NIGHT, today=NIGHT, local_date=datetime.date) == []
     assert landing.erase("alpha") == 0
 
@@ -123,7 +113,7 @@ def test_only_a_district_s_own_folder_can_be_erased(landing, name):
 
 def test_files_that_cannot_be_deleted_are_said_in_one_line(tmp_path, monkeypatch):
     landing = Landing(str(tmp_path / "landing"))
-    land(landing, {"School": frame(SchoolID=[1])}, night=NIGHTS[0], landed_at=morning(NIGHTS[0]))
+    land(landing, night=NIGHTS[0])
 
     def refuse(path, **_):
         raise PermissionError(13, "Permission denied", path)

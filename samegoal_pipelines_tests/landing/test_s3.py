@@ -1,20 +1,15 @@
 """The landing on S3, as production has it: a real S3 server (moto's), spoken to through s3fs and botocore."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 
 import boto3
-import pandas as pd
-import pyarrow as pa
 import pytest
 import s3fs
 from moto.server import ThreadedMotoServer
 
 from samegoal_pipelines.landing import Landing, LandingError
-from samegoal_pipelines_tests.landing import test_store
-
-NIGHT = date(2026, 10, 12)
-SCHOOLS = pa.table({"SchoolID": [1, 2], "Code": ["01", None]}).to_pandas(types_mapper=pd.ArrowDtype)
+from samegoal_pipelines_tests.landing.test_store import NIGHT, land, schools
 
 
 @pytest.fixture(scope="module")
@@ -41,22 +36,12 @@ def bucket(server, monkeypatch) -> Iterator[str]:
     s3fs.S3FileSystem.clear_instance_cache()
 
 
-def land(landing: Landing, night: date = NIGHT) -> None:
-    test_store.land(
-        landing, {"School": SCHOOLS}, night=night, landed_at=datetime.combine(night, time(6), UTC)
-    )
-
-
-def read(landing: Landing) -> dict[str, pd.DataFrame]:
-    return landing.read("schools", district_id="alpha", night=NIGHT)
-
-
 def test_what_lands_on_s3_comes_back_is_pruned_and_is_erased(bucket):
     land(Landing(bucket))
     land(Landing(bucket), night=date(2026, 9, 1))
 
     landing = Landing(bucket)
-    pd.testing.assert_frame_equal(read(landing)["School"], SCHOOLS)
+    assert schools(landing) == [1]
     assert landing.nights("alpha") == [date(2026, 9, 1), NIGHT]
     assert landing.prune("alpha", NIGHT, today=NIGHT, local_date=datetime.date) == [date(2026, 9, 1)]
     assert landing.nights("alpha") == [NIGHT]
@@ -103,7 +88,7 @@ def test_brackets_in_the_landing_s_path_are_no_pattern(bucket):
     land(Landing(f"{bucket}[1]"))
     land(Landing(f"{bucket}1"))
     assert Landing(f"{bucket}[1]").erase("alpha") == 2
-    pd.testing.assert_frame_equal(read(Landing(f"{bucket}1"))["School"], SCHOOLS)
+    assert schools(Landing(f"{bucket}1")) == [1]
 
 
 def test_a_bucket_that_is_missing_is_said_and_not_made(bucket):
@@ -121,7 +106,7 @@ def test_an_s3_that_cannot_be_reached_is_said_and_is_worth_another_try(bucket, m
     landing = Landing(bucket)
 
     unreachable = "storage at s3://nights/landing: EndpointConnectionError"
-    for attempt in (land, read, lambda landing: landing.erase("alpha")):
+    for attempt in (land, schools, lambda landing: landing.erase("alpha")):
         with pytest.raises(LandingError, match=unreachable) as caught:
             attempt(landing)
         assert caught.value.transient
@@ -134,7 +119,7 @@ def test_an_s3_without_credentials_says_which_to_give(bucket, monkeypatch, tmp_p
     monkeypatch.setenv("HOME", str(tmp_path))  # nor from its files
     s3fs.S3FileSystem.clear_instance_cache()
 
-    for attempt in (land, read):
+    for attempt in (land, schools):
         with pytest.raises(LandingError, match=r": no AWS credentials: set AWS_ACCESS_KEY_ID and") as caught:
             attempt(Landing(bucket))
         assert not caught.value.transient

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +15,7 @@ from samegoal_pipelines.landing import LandedAsset, LandedFileError, Landing, La
 from samegoal_pipelines_tests.landing.forging import replace_file
 
 NIGHT = date(2026, 10, 12)
-EARLY, LATE = datetime(2026, 10, 12, 6, tzinfo=UTC), datetime(2026, 10, 12, 7, tzinfo=UTC)
+LATE = datetime(2026, 10, 12, 7, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -27,13 +27,16 @@ def frame(**columns: list) -> pd.DataFrame:
     return pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
 
 
-def land(landing: Landing, tables, **where) -> None:
-    known = {"district_id": "alpha", "night": NIGHT, "run_id": "run-1", "asset": "schools"}
-    landing.write(LandedAsset(**known | {"landed_at": EARLY} | where), tables)
+def land(landing: Landing, tables=(1,), *, night: date = NIGHT, **where) -> None:
+    """Land tables at six in the morning, unless told otherwise. Instead of tables, give ids of schools."""
+    tables = tables if isinstance(tables, dict) else {"School": frame(SchoolID=list(tables))}
+    known = {"district_id": "alpha", "run_id": "run-1", "asset": "schools"}
+    known["landed_at"] = datetime.combine(night, time(6), UTC)
+    landing.write(LandedAsset(night=night, **known | where), tables)
 
 
 def schools(landing: Landing, **where) -> list[int]:
-    found = landing.read("schools", district_id="alpha", night=NIGHT, **where)
+    found = landing.read("schools", **{"district_id": "alpha", "night": NIGHT} | where)
     return found["School"]["SchoolID"].tolist()
 
 
@@ -51,16 +54,16 @@ def test_a_landed_asset_comes_back_as_it_was_with_its_types(landing):
 
 
 def test_the_last_run_of_a_night_wins_and_an_earlier_one_can_still_be_asked_for(landing):
-    land(landing, {"School": frame(SchoolID=[1])}, run_id="zz-first", landed_at=EARLY)
-    land(landing, {"School": frame(SchoolID=[2])}, run_id="aa-second", landed_at=LATE)
+    land(landing, run_id="zz-first")
+    land(landing, [2], run_id="aa-second", landed_at=LATE)
 
     assert schools(landing) == [2]
     assert schools(landing, run_id="zz-first") == [1]
 
 
 def test_a_run_that_was_killed_while_landing_is_not_read(landing, tmp_path):
-    land(landing, {"School": frame(SchoolID=[1])}, run_id="whole", landed_at=EARLY)
-    land(landing, {"School": frame(SchoolID=[2])}, run_id="killed", landed_at=LATE)
+    land(landing, run_id="whole")
+    land(landing, [2], run_id="killed", landed_at=LATE)
     manifest = tmp_path / "landing/alpha/2026-10-12/killed/schools/landed.json"
     manifest.write_text(manifest.read_text()[:20])
 
@@ -83,20 +86,20 @@ def test_a_run_that_was_killed_while_landing_is_not_read(landing, tmp_path):
     ],
 )
 def test_a_damaged_manifest_is_named_and_another_run_s_rows_never_stand_in_for_it(landing, tmp_path, content):
-    land(landing, {"School": frame(SchoolID=[2])}, run_id="odd", landed_at=LATE)
+    land(landing, [2], run_id="odd", landed_at=LATE)
     (tmp_path / "landing/alpha/2026-10-12/odd/schools/landed.json").write_text(content)
     named = r"landed file landed.json of schools for alpha on 2026-10-12 is damaged \(run odd\)"
     with pytest.raises(LandedFileError, match=named):
-        landing.read("schools", district_id="alpha", night=NIGHT)
+        schools(landing)
 
-    land(landing, {"School": frame(SchoolID=[1])}, run_id="whole", landed_at=EARLY)
+    land(landing, run_id="whole")
     with pytest.raises(LandedFileError, match=named):
-        landing.read("schools", district_id="alpha", night=NIGHT, run_id="odd")
+        schools(landing, run_id="odd")
 
 
 def test_manifests_with_and_without_a_time_zone_are_put_in_one_order(landing, tmp_path):
-    land(landing, {"School": frame(SchoolID=[1])}, run_id="odd", landed_at=datetime(2026, 10, 10))
-    land(landing, {"School": frame(SchoolID=[2])}, run_id="whole", landed_at=LATE)
+    land(landing, run_id="odd", landed_at=datetime(2026, 10, 10))
+    land(landing, [2], run_id="whole", landed_at=LATE)
 
     found = landing.landed("schools", district_id="alpha", night=NIGHT)
 
@@ -120,7 +123,7 @@ def forget_the_hash(file: Path) -> None:
 
 @pytest.mark.parametrize("damage", [truncate, replace_the_rows, forget_the_hash])
 def test_a_file_that_is_not_as_it_landed_is_named_with_its_next_step(landing, tmp_path, damage):
-    land(landing, {"School": frame(SchoolID=[1])})
+    land(landing)
     damage(tmp_path / "landing/alpha/2026-10-12/run-1/schools/School.parquet")
 
     named = "landed file School of schools for alpha on 2026-10-12 is damaged or was replaced"
@@ -144,7 +147,7 @@ def test_a_file_that_was_landed_elsewhere_is_not_read(landing, tmp_path, other):
         replace_file(place / "School.parquet", pq.read_table(place / "Campus.parquet"))
 
     with pytest.raises(LandingError) as caught:
-        landing.read("schools", district_id=place.parts[-4], night=NIGHT, run_id="run-1")
+        schools(landing, district_id=place.parts[-4], run_id="run-1")
 
     assert f"landed file School of schools for {place.parts[-4]} on 2026-10-12" in str(caught.value)
     assert "belongs to another district, night or run" in str(caught.value)
@@ -179,11 +182,11 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path):
     (tmp_path / "landing").write_text("a file where the folder should be")
 
     with pytest.raises(LandingError, match=r"cannot write [(]storage at"):
-        land(Landing(str(tmp_path / "landing")), {"School": frame(SchoolID=[1])})
+        land(Landing(str(tmp_path / "landing")))
 
 
 def test_a_folder_that_the_landing_makes_is_closed_to_other_accounts(tmp_path):
-    land(Landing(f"file://{tmp_path}/new/landing"), {"School": frame(SchoolID=[1])})
+    land(Landing(f"file://{tmp_path}/new/landing"))
 
     assert (tmp_path / "new/landing").stat().st_mode & 0o077 == 0
 
@@ -204,11 +207,11 @@ def test_a_storage_that_is_only_for_reading_is_said_in_one_line():
     with pytest.raises(
         LandingError, match=r"cannot write [(].*: this kind of storage is only for reading[)]"
     ):
-        land(Landing("http://127.0.0.1:9/landing"), {"School": frame(SchoolID=[1])})
+        land(Landing("http://127.0.0.1:9/landing"))
 
 
 def test_the_last_landed_table_is_found_on_the_newest_night_that_has_it(landing):
-    land(landing, {"School": frame(SchoolID=[1, 2, 3])}, night=date(2026, 10, 10))
+    land(landing, [1, 2, 3], night=date(2026, 10, 10))
     land(landing, {"Name": frame(NameID=[1])}, night=date(2026, 10, 11), asset="names")
 
     def last(**where) -> pd.DataFrame | None:
@@ -225,7 +228,7 @@ def without_school_2(tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
 
 def test_erasing_rows_deletes_what_nobody_can_read_but_not_what_a_run_is_landing(landing, tmp_path):
     for run_id in ("sound", "replaced", "landing", "left by a kill"):
-        land(landing, {"School": frame(SchoolID=[1, 2])}, run_id=run_id.replace(" ", "-"))
+        land(landing, [1, 2], run_id=run_id.replace(" ", "-"))
     night = tmp_path / "landing" / "alpha" / NIGHT.isoformat()
     replaced = night / "replaced" / "schools" / "School.parquet"
     pq.write_table(pq.read_table(replaced).slice(1), replaced)

@@ -81,12 +81,7 @@ class ScriptedQmlativ:
     """Listens on loopback. `answers` is asked first; where it returns None, the usual comes."""
 
     def __init__(self, answers: Answers) -> None:
-        self.answers = answers
-        self.requests: list[Request] = []
-        self.most_at_once = 0
-        self._at_once = 0
-        self._lock = threading.Lock()
-        outer = self
+        requests: list[Request] = []
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -99,24 +94,17 @@ class ScriptedQmlativ:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 target = urlsplit(self.path)
                 asked = Request(self.command, target.path, parse_qs(target.query), self.headers, body)
-                self.close_connection |= not outer._answer(asked).send(self.connection)
+                requests.append(asked)
+                reply = answers(asked) or _usual(asked)
+                self.close_connection |= not reply.send(self.connection)
 
             do_GET = do_POST = answer
 
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.port = self._server.server_address[1]
+        self.requests = requests
+        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_address[1]
         self.base_url = f"http://127.0.0.1:{self.port}/Tenant"
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[ScriptedQmlativ]:
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self._server.shutdown()
-            self._server.server_close()
 
     def connection(self, **settings: Any) -> Connection:
         settings = {"allow_local": True, "retry_policy": IMPATIENT, "page_size": 3, **settings}
@@ -129,21 +117,17 @@ class ScriptedQmlativ:
     def pages(self) -> list[int]:
         return [request.page for request in self.requests if request.page is not None]
 
-    def _answer(self, request: Request) -> Reply:
-        with self._lock:
-            self.requests.append(request)
-            self._at_once += 1
-            self.most_at_once = max(self.most_at_once, self._at_once)
-        try:
-            return self.answers(request) or _usual(request)
-        finally:
-            with self._lock:
-                self._at_once -= 1
 
-
-def serving(answers: Answers) -> contextlib.AbstractContextManager[ScriptedQmlativ]:
+@contextlib.contextmanager
+def serving(answers: Answers) -> Iterator[ScriptedQmlativ]:
     """A server that answers like this, for as long as the block lasts."""
-    return ScriptedQmlativ(answers).running()
+    made = ScriptedQmlativ(answers)
+    threading.Thread(target=made.server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield made
+    finally:
+        made.server.shutdown()
+        made.server.server_close()
 
 
 def read(

@@ -117,7 +117,7 @@ def reading(tmp_path, certificate, host="localhost"):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "server.pem")
     with serving(pages_of({1: counties([1, 2], None)})) as server:
-        server._server.socket = context.wrap_socket(server._server.socket, server_side=True)
+        server.server.socket = context.wrap_socket(server.server.socket, server_side=True)
         with QmlativClient(server.connection(base_url=f"https://{host}:{server.port}/Tenant")) as client:
             yield client, server
 

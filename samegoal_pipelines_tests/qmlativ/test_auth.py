@@ -1,4 +1,4 @@
-"""Tokens: fetched once, renewed when they run out, and never more often than that."""
+"""Tokens: fetched once, renewed when they run out, and never more often than that; and whose they are."""
 
 import base64
 import threading
@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr
 
-from samegoal_pipelines.qmlativ.client import QmlativClient, Token
+from samegoal_pipelines.errors import Kind
+from samegoal_pipelines.qmlativ.client import Identity, QmlativClient, Token
 from samegoal_pipelines.qmlativ.errors import InvalidCredentialsError, MalformedAnswerError
 from samegoal_pipelines.tables.people import COUNTY
 from samegoal_pipelines_tests.qmlativ.scripted import (
@@ -209,3 +210,30 @@ def test_netrc_does_not_replace_the_token(tmp_path, monkeypatch):
 
 def test_the_token_shows_in_no_repr():
     assert "hidden-token" not in repr(Token("hidden-token"))
+
+
+def with_metadata(body):
+    return lambda request: Reply(body=body) if request.path.endswith("/GetSystemMetadata") else None
+
+
+@pytest.mark.parametrize(
+    ("read_as", "own", "found"), [(None, 2, 2), (3, 2, 3), (None, None, 1), (9, 2, 2)], ids=str
+)
+def test_of_several_districts_the_credentials_belong_to_that_of_the_entity_to_read_as(read_as, own, found):
+    districts = [{"DistrictID": n, "EntityID": n, "Code": str(n), "Name": f"District {n}"} for n in (1, 2, 3)]
+    answers = with_metadata({"System": {"EntityID": own, "Districts": districts}})
+    with serving(answers) as server, QmlativClient(server.connection(entity_id=read_as)) as client:
+        assert client.identity() == Identity(found, found, str(found), f"District {found}")
+
+
+DISTRICT = {"DistrictID": 1, "EntityID": 1, "Code": "255901"}
+
+
+@pytest.mark.parametrize(
+    "district", [None, {}, DISTRICT | {"DistrictID": "1"}, DISTRICT | {"EntityID": None}, "one"], ids=str
+)
+def test_metadata_that_names_no_district_is_malformed(district):
+    answers = with_metadata({"System": {"EntityID": 1, "Districts": [] if district is None else [district]}})
+    said, _, error = failure(answers, MalformedAnswerError, QmlativClient.identity)
+    assert said.startswith("GetSystemMetadata: the answer names no district; ")
+    assert error.kind is Kind.IDENTITY

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from samegoal_pipelines.qmlativ import errors
-from samegoal_pipelines.qmlativ.client import Identity, QmlativClient
+from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.qmlativ.errors import GRANT, GRANT_ENTITY, QmlativError
 from samegoal_pipelines.qmlativ.reading import read_district, school_years
 from samegoal_pipelines.sandbox import Sandbox, serve
@@ -196,11 +196,6 @@ def test_a_token_that_expires_at_any_page_in_turn_changes_nothing(server, distri
         assert entries().equals(whole)
         assert len(server.traffic.requests(kind="token")) == 2
         assert fault.applied == 1
-
-
-def test_metadata_tells_whose_the_credentials_are(server, district):
-    with QmlativClient(connection(server, district)) as client:
-        assert client.identity() == Identity(1, 1, district.code, district.name)
 
 
 def test_a_missing_required_field_is_noticed_before_any_student_is_read(server, district):

@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -59,27 +60,23 @@ def within(**limits):
     return call
 
 
-def first_then(*replies):
-    """These replies for page 1, one after the other, then a good page."""
-    waiting = list(replies)
-    return pages_of(lambda _: waiting.pop(0) if waiting else GOOD)
+def first_then_good(reply):
+    """A reply for page 1, and then a good page."""
+    waiting = [reply]
+    return pages_of(lambda _: waiting.pop() if waiting else GOOD)
 
 
 def sending(content):
     return Reply(write=lambda sock: sock.sendall(content))
 
 
-def dripping(head, drop):
+def dripping(sock, head, drop):
     """The head, and then a drop at a time until the other side goes: only its deadline ends this."""
-
-    def write(sock):
-        sock.sendall(head)
-        with contextlib.suppress(OSError):
-            while True:
-                sock.sendall(drop)
-                time.sleep(0.05)
-
-    return Reply(write=write)
+    sock.sendall(head)
+    with contextlib.suppress(OSError):
+        while True:
+            sock.sendall(drop)
+            time.sleep(0.05)
 
 
 def hanging(sock):
@@ -116,7 +113,7 @@ WEB_PAGE = Reply(200, b"<html>secret body</html>", {"Content-Type": "text/html; 
     ],
 )
 def test_a_passing_trouble_is_tried_again_and_forgotten(trouble):
-    ids, server, account = read_county(first_then(trouble))
+    ids, server, account = read_county(first_then_good(trouble))
     assert ids == [1, 2]
     assert server.pages == [1, 1]
     assert account["Retries"] == 1
@@ -160,7 +157,7 @@ def test_retry_after_is_kept_to_within_the_longest_wait(retry_after, waits, monk
     nine_o_clock = dt.datetime(2026, 10, 12, 9, tzinfo=dt.UTC).timestamp()
     monkeypatch.setattr(retry, "time", SimpleNamespace(time=lambda: nine_o_clock))
     with (
-        serving(first_then(Reply(429, headers=headers))) as server,
+        serving(first_then_good(Reply(429, headers=headers))) as server,
         QmlativClient(server.connection(retry_policy=policy)) as client,
     ):
         waited = []
@@ -211,24 +208,21 @@ def test_a_lasting_refusal_is_not_tried_again(status, says):
     assert server.pages == [1]
 
 
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n"
+
+
 @pytest.mark.parametrize(
-    ("head", "drop"),
+    ("write", "limits", "says"),
     [
-        (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n", b" "),
-        (b"HTTP/1.1 200 OK\r\nX: ", b"y"),
+        (partial(dripping, head=HEAD + b"\r\n", drop=b" "), {"total": 0.4}, "no whole answer within 0.4 s"),
+        (partial(dripping, head=HEAD + b"X: ", drop=b"y"), {"total": 0.4}, "no whole answer within 0.4 s"),
+        (hanging, {"read": 0.2}, "Qmlativ did not answer in time"),
     ],
-    ids=["body", "headers"],
+    ids=["dripping body", "dripping headers", "hanging"],
 )
-def test_an_answer_that_drips_ends_at_the_total_deadline(head, drop):
-    answers = pages_of(lambda _: dripping(head, drop))
-    said, *_ = failure(answers, call=within(total=0.4, attempts=1))
-    assert said == f"{PAGE_1}no whole answer within 0.4 s; try again later"
-
-
-def test_a_server_that_hangs_ends_at_the_read_deadline():
-    reply = Reply(write=hanging)
-    said, *_ = failure(pages_of(lambda _: reply), call=within(read=0.2, attempts=2))
-    assert said == f"{PAGE_1}Qmlativ did not answer in time; gave up after 2 attempts; try again later"
+def test_an_answer_that_drips_or_never_comes_ends_at_a_deadline(write, limits, says):
+    answers = pages_of(lambda _: Reply(write=write))
+    assert failure(answers, call=within(attempts=1, **limits))[0] == f"{PAGE_1}{says}; try again later"
 
 
 def test_a_server_that_is_not_there_says_so():

@@ -90,10 +90,8 @@ class Pipeline:
     def run(self, district_id: str = "grand-bend", today: date = TODAY) -> Snapshot:
         return run_night(self.deployment, district_id, today=today)
 
-    def release(
-        self, district_id: str = "grand-bend", today: date = TODAY, why: str = "the campus has closed"
-    ) -> Snapshot:
-        return run_night(self.deployment, district_id, why=why, today=today)
+    def release(self, today: date, why: str = "a reason") -> Snapshot:
+        return run_night(self.deployment, "grand-bend", why=why, today=today)
 
     def execute(
         self,

@@ -17,23 +17,17 @@ from samegoal_pipelines.districts.errors import SecretAwaitedError
 from samegoal_pipelines.errors import REPORT, Kind, PipelineError, fill_in
 from samegoal_pipelines.warehouse import snapshots
 
-_REASON, _NEXT_STEP = "reason", "next step"
-"""The names of a failure's metadata."""
+_REASON, _NEXT_STEP = "reason", "next step"  # in a failure's metadata
 LONGEST_WAIT = 300.0  # seconds: no retry if a source asks for a longer wait
 _SPREAD = 0.25  # so that districts that failed together do not retry together
 
 
 @contextmanager
 def as_dagster_failure(step: str, run: DistrictRun, *, of_night: bool = False) -> Iterator[None]:
-    """Turn an error inside into a failure of the step.
+    """Turn an error inside into a failure of the step that names the district, the step and what to do.
 
-    Args:
-        of_night: the night fails with the step. The failure is written to `snapshots`, and the step is
-            retried if that can help. If a retry succeeds, the night's row is published.
-
-    Raises:
-        Failure: names the district, the step and what to do.
-        RetryRequested: the same, if a retry can help and the run has one left.
+    With `of_night`, the night fails with the step: the failure is written to `snapshots`, and the step is
+    retried if that can help and the run has a retry left. If one succeeds, the night's row is published.
     """
     try:
         yield

@@ -71,9 +71,7 @@ def prune_district(deployment: Deployment, district: District, now: datetime) ->
 
     The published night stays regardless of its age, because the next one is compared with its rows. Students
     stay in the history unless SAMEGOAL_HISTORY_DAYS is set, and as long as their nights can be replayed.
-
-    Returns:
-        The nights, and the number of students.
+    Return the nights, and the number of students.
     """
     settings, today = deployment.settings, district.local_date(now)
     published = last_published(deployment.warehouse, district.id)

@@ -138,14 +138,9 @@ def declared_tables(payload: SnapshotPayload) -> dict[str, Table]:
 def validate_tables(
     asset: str, tables: Mapping[str, pd.DataFrame], declared: Mapping[str, Table]
 ) -> Generator[dg.AssetCheckResult, None, dict[str, Finding]]:
-    """Check an asset's tables against their declarations. The UI shows failures by column and count.
+    """Check an asset's tables against their declarations. A failed check is yielded before it is raised.
 
-    Returns:
-        The finding to show with the materialization, because Dagster only shows a partition the outcomes of
-        its last one.
-
-    Raises:
-        SchemaBrokenError: raised after the failed check is yielded.
+    Return the finding to show with the materialization: Dagster shows a partition no other outcomes.
     """
     broken = broken_columns(tables, declared)
     said = broken or f"every column of {counted(len(tables), 'table')} as declared"

@@ -98,14 +98,9 @@ def read_qmlativ(
 def read_tonight(
     run: DistrictRun, assets: Set[str] = RAW_ASSETS.keys(), last_reads: Iterable[pd.DataFrame | None] = ()
 ) -> tuple[dict[str, Tables], dict[str, int]]:
-    """Read these raw assets with the district's credentials.
+    """Read these raw assets with the district's credentials. `last_reads` are from when they landed last.
 
-    Args:
-        last_reads: tables of reads, from when the assets were landed last, if ever.
-
-    Returns:
-        By asset: its tables with the table of reads; the number of rows of erased students, which are not in
-        the tables.
+    Return the tables by asset, and the number of rows of erased students, which are left out.
     """
     deployment, district = run.deployment, run.district
     with QmlativClient(deployment.registry.connection(district)) as client:

@@ -49,14 +49,10 @@ class FinishedRun(NamedTuple):
 def run_night(
     deployment: Deployment, district_id: str, *, today: date | None = None, why: str | None = None
 ) -> Snapshot:
-    """Run the nightly job for one district now, and return what became of it.
+    """Run the nightly job for one district now, as of `today` there, and return what became of it.
 
-    Args:
-        today: classify as of this date. Default: the district's local date.
-        why: run no night, but publish the rows that were held for `today`, for this recorded reason.
-
-    Raises:
-        PipelineError: the district cannot be run, the run was stopped, or it failed before it was recorded.
+    With `why`, publish the rows that were held for that night instead, for this recorded reason. Raises
+    `PipelineError` if the district cannot be run, or its run was stopped or failed before it was recorded.
     """
     district = deployment.registry.get(district_id)
     if not district.active:
@@ -68,7 +64,7 @@ def run_night(
         refuse_the_future(deployment, district, today)
     job, config = nightly_snapshot.name, None
     if why is not None:
-        job, config = RELEASE_JOB, {"ops": {PUBLISHED_SNAPSHOT: {"config": {"why": why}}}}
+        job, config = RELEASE_JOB, {PUBLISHED_SNAPSHOT: {"why": why}}
     run = execute(deployment, district_id, job, config, _tags(district, today))
     attempt = find_attempt(deployment.warehouse, run.run_id)
     if run.error and run.error.kind is Kind.STOPPED and attempt:
@@ -93,9 +89,8 @@ def run_dry(deployment: Deployment, district_id: str, *, today: date | None = No
 def run_replay(deployment: Deployment, district_id: str, *, first: date, dry_run: bool) -> Replayed:
     """Replay one district's published nights from `first` on. Raises `RunFailedError`."""
     deployment.registry.get(district_id)
-    op = replay_landed_nights.name
-    config = {"ops": {op: {"config": {"from_date": first.isoformat(), "dry_run": dry_run}}}}
-    run = execute(deployment, district_id, replay_nights.name, config)
+    config = {"from_date": first.isoformat(), "dry_run": dry_run}
+    run = execute(deployment, district_id, replay_nights.name, {replay_landed_nights.name: config})
     if run.error:
         raise run.error
     replayed: Replayed = run.output
@@ -113,7 +108,7 @@ def execute(
     config: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> FinishedRun:
-    """Run a job for one district in this process, on the instance that the UI shows.
+    """Run a job for one district in this process, on the instance that the UI shows. `config` is by op.
 
     Dagster does not monitor such a run, so this process holds its lease (`defs.instance`).
     """
@@ -133,7 +128,10 @@ def execute(
                 "dagster/max_retries": "0",  # the person at the terminal decides
             },
             raise_on_error=False,
-            run_config={**(config or {}), "loggers": {"console": {"config": {"log_level": log_level}}}},
+            run_config={
+                "ops": {op: {"config": of_op} for op, of_op in (config or {}).items()},
+                "loggers": {"console": {"config": {"log_level": log_level}}},
+            },
         )
     has_output = result.success and len(definition.nodes) == 1
     output = result.output_for_node(definition.nodes[0].name) if has_output else None

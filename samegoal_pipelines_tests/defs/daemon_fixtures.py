@@ -53,6 +53,9 @@ def zone_at(hour: int) -> str:
 class Service:
     """One of the project's programs on this test's deployment, run beside its own log."""
 
+    ready = ""
+    """What its log says when it is up."""
+
     def __init__(self, log: Path, *command: str) -> None:
         self.log, self._command = log, command
         self._process: subprocess.Popen[bytes] | None = None
@@ -99,6 +102,9 @@ class Service:
             time.sleep(0.1)
         return found
 
+    def is_up(self) -> bool:
+        return self.ready in self.log.read_text()
+
     def log_text(self) -> str:
         return self.log.read_text()[-6_000:]
 
@@ -106,23 +112,20 @@ class Service:
 class Daemon(Service):
     """`dagster-daemon run`."""
 
+    ready = "Instance is configured with the following daemons"
+
     def __init__(self, log: Path) -> None:
         super().__init__(log, "dagster-daemon", "run", "-w", WORKSPACE)
-
-    def is_up(self) -> bool:
-        """Whether its log says so."""
-        return "Instance is configured with the following daemons" in self.log.read_text()
 
 
 class Worker(Service):
     """A Celery worker."""
 
+    ready = " ready."
+
     def __init__(self, log: Path, slots: int = 2) -> None:
         app = ["--app", "samegoal_pipelines.defs.celery_worker", "worker", "--queues", "dagster"]
         super().__init__(log, "celery", *app, "--concurrency", str(slots), "--loglevel", "INFO")
-
-    def is_up(self) -> bool:
-        return " ready." in self.log.read_text()
 
 
 def _end(process: psutil.Process) -> None:

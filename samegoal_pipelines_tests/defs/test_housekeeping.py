@@ -17,7 +17,7 @@ from samegoal_pipelines.defs.housekeeping import prune_district
 from samegoal_pipelines.landing import LandedAsset, LandingError
 from samegoal_pipelines.landing.store import REPORTS
 from samegoal_pipelines.transforms.columns import frame_of
-from samegoal_pipelines_tests.pipeline import failure
+from samegoal_pipelines_tests.pipeline import TODAY, failure
 
 ENROLLED = [{"StudentID": 11, "StartDate": "2026-08-12"}]
 
@@ -84,25 +84,18 @@ def test_each_district_keeps_its_last_nights(alpha_and_beta, deployment, moment,
     assert left == sorted(f"{night}.html" for night in reported[2:])
 
 
-def test_the_published_night_stays_however_old_it_is(pipeline, district, deployment):
-    """The next night is compared with its rows; a district may have been paused for a summer."""
-    made = district(ENROLLED)
-    pipeline.add(made)
-    night = date(2026, 8, 20)
-    assert pipeline.run(today=night).published
-    land(deployment, made.id, *back(night, 1))
-    afterwards = datetime(2026, 12, 1, 12, tzinfo=UTC)
-
-    assert prune_district(deployment, deployment.registry.get(made.id), afterwards) == (back(night, 1), 0)
-    assert deployment.landing.nights(made.id) == [night]
-
-
-def test_the_date_is_the_district_s_own(pipeline, district, deployment):
+def test_the_published_night_stays_however_old_it_is_and_the_date_is_the_district_s_own(
+    pipeline, district, deployment, moment
+):
+    """The next night is compared with its rows; a district may have been paused for a year."""
     pipeline.add(district(ENROLLED), timezone="Pacific/Kiritimati")
-    registered = deployment.registry.get("grand-bend")
-    land(deployment, "grand-bend", date(2026, 10, 1), date(2026, 10, 2))
-    noon = datetime(2026, 11, 5, 12, tzinfo=UTC)  # the 6th there
-    assert prune_district(deployment, registered, noon) == ([date(2026, 10, 1)], 0)
+    assert pipeline.run().published
+    noon = datetime.combine(moment.date() + timedelta(days=400), time(12), UTC)  # the next day there
+    kept = noon.date() + timedelta(days=1 - deployment.settings.landing_nights)
+    land(deployment, "grand-bend", *back(kept, 1, 0))
+
+    assert prune_district(deployment, deployment.registry.get("grand-bend"), noon) == (back(kept, 1), 0)
+    assert set(deployment.landing.nights("grand-bend")) == {TODAY, kept}
 
 
 def test_what_cannot_be_pruned_stops_no_other(alpha_and_beta, deployment, today, monkeypatch, prune):

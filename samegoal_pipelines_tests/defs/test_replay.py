@@ -268,7 +268,7 @@ def test_a_night_is_replayed_from_the_rows_of_the_run_that_published_it(two_nigh
 
 @pytest.mark.parametrize("first", ["2026-13-01", ""])
 def test_a_rubbish_date_is_one_line(deployment, first):
-    config = {"ops": {"replay_landed_nights": {"config": {"from_date": first}}}}
+    config = {"replay_landed_nights": {"from_date": first}}
     error = execute(deployment, "grand-bend", "replay_nights", config).error
     assert error.reason == "replay: the first night to replay is no valid date"
     assert error.next_step == "give a date from 2000-01-01 to 2199-12-31, as YYYY-MM-DD"

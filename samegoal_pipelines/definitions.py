@@ -20,7 +20,7 @@ from samegoal_pipelines.defs import (
 )
 from samegoal_pipelines.defs.dagster_internals import start_runs_warm
 from samegoal_pipelines.defs.district_run import district_run
-from samegoal_pipelines.defs.io import IN_MEMORY, landing_io_manager
+from samegoal_pipelines.defs.materializing import IN_MEMORY, landing_io_manager
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.reporting.addresses import check_addresses
 from samegoal_pipelines.settings import Settings

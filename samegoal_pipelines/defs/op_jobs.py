@@ -21,8 +21,13 @@ from samegoal_pipelines.defs.district_run import (
     read_date,
 )
 from samegoal_pipelines.defs.errors import as_dagster_failure
-from samegoal_pipelines.defs.io import IN_MEMORY, Tables
-from samegoal_pipelines.defs.materializing import SchemaBrokenError, broken_columns, declared_tables
+from samegoal_pipelines.defs.materializing import (
+    IN_MEMORY,
+    SchemaBrokenError,
+    Tables,
+    broken_columns,
+    declared_tables,
+)
 from samegoal_pipelines.defs.metadata import COUNTED, change_facts, table
 from samegoal_pipelines.defs.published import shares_facts
 from samegoal_pipelines.defs.students import (

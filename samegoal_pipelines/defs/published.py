@@ -21,10 +21,10 @@ from samegoal_pipelines.defs.district_run import (
     DistrictRun,
 )
 from samegoal_pipelines.defs.errors import as_dagster_failure, tag_outcome
-from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.materializing import (
     ERROR,
     Finding,
+    Tables,
     check_results,
     column_metadata,
     declared_tables,

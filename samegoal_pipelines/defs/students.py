@@ -12,8 +12,7 @@ import pandas as pd
 
 from samegoal_pipelines.defs.district_run import DISTRICTS, DistrictRun
 from samegoal_pipelines.defs.errors import as_dagster_failure
-from samegoal_pipelines.defs.io import Tables
-from samegoal_pipelines.defs.materializing import column_metadata, materialize_tables, schema_check
+from samegoal_pipelines.defs.materializing import Tables, column_metadata, materialize_tables, schema_check
 from samegoal_pipelines.defs.metadata import (
     entity_facts,
     filtering_facts,

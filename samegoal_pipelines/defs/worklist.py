@@ -14,8 +14,8 @@ import pandas as pd
 
 from samegoal_pipelines.defs.district_run import DISTRICTS, PUBLISHED_SNAPSHOT, DistrictRun
 from samegoal_pipelines.defs.errors import as_dagster_failure
-from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.materializing import (
+    Tables,
     check_evaluation,
     column_metadata,
     materialized,

@@ -6,7 +6,7 @@ There is no gate, because a person asks for the replay and can preview it.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -97,20 +97,20 @@ class Replayed:
 def find_nights(engine: sa.Engine, district_id: str, first: date) -> tuple[list[Snapshot], list[Snapshot]]:
     """The published nights from `first` on, and those never published, both oldest first."""
     with as_writer(engine, district_id, "looking up nights") as connection:
-        nights = _published(connection, district_id, first)
-        if not nights:
-            last = find_current(connection, district_id)
-            raise ReleaseRefusedError(
-                f"no night from {first} on is published; the last one is {last.snapshot_date}"
-                if last
-                else "nothing is published yet, so there is nothing to replay",
-                next_step="",
-            )
-        where = of_district(district_id, "held", "failed") & (snapshots.c.snapshot_date >= first)
-        others = find_all(connection, where, order=(snapshots.c.snapshot_date, snapshots.c.state))
+        where = of_district(district_id, "published", "held", "failed") & (snapshots.c.snapshot_date >= first)
+        attempts = find_all(connection, where, order=(snapshots.c.snapshot_date, snapshots.c.state))
+        last = find_current(connection, district_id)
+    nights = [one for one in attempts if one.published]
+    if not nights:
+        raise ReleaseRefusedError(
+            f"no night from {first} on is published; the last one is {last.snapshot_date}"
+            if last
+            else "nothing is published yet, so there is nothing to replay",
+            next_step="",
+        )
     known = {night.snapshot_date for night in nights}
-    unpublished = {one.snapshot_date: one for one in others}  # keeps the last attempt of each night
-    return nights, [one for night, one in unpublished.items() if night not in known]
+    last_attempts = {one.snapshot_date: one for one in attempts}
+    return nights, [one for night, one in last_attempts.items() if night not in known]
 
 
 def replay(
@@ -131,7 +131,8 @@ def replay(
     first, last, district_id = nights[0], nights[-1], run.district_id
     with session(engine, run, "replaying") as s:
         connection, cursor = s.connection, s.cursor
-        if _published(connection, district_id, first.snapshot_date) != list(nights):
+        published = of_district(district_id, "published") & (snapshots.c.snapshot_date >= first.snapshot_date)
+        if find_all(connection, published, order=(snapshots.c.snapshot_date,)) != list(nights):
             raise SnapshotInProgressError(
                 "another run has published this district since the replay began", next_step="replay it again"
             )
@@ -151,7 +152,7 @@ def replay(
         replayed = []
         for night, (counts, facts) in zip(nights, rewritten, strict=True):
             difference = differences[night.snapshot_date]
-            differs = difference != Difference() or _held(counts) != _held(night.counts)
+            differs = difference != Difference() or counts.unchanged != night.counts.unchanged
             replayed.append(ReplayedNight(night.snapshot_date, counts, difference, differs))
             if differs:
                 if counts.dropped != night.counts.dropped:
@@ -166,17 +167,6 @@ def replay(
             forget_comparisons(connection, of_district(district_id, "held") & compared)
         s.written = True
     return Replayed(tuple(replayed), written=True)
-
-
-def _held(counts: Counts) -> dict[str, int]:
-    """The counts without changes, which may have been counted against an earlier run of the night."""
-    changes = ("added", "changed", "removed", "dropped")
-    return {name: count for name, count in asdict(counts).items() if name not in changes}
-
-
-def _published(connection: sa.Connection, district_id: str, first: date) -> list[Snapshot]:
-    where = of_district(district_id, "published") & (snapshots.c.snapshot_date >= first)
-    return find_all(connection, where, order=(snapshots.c.snapshot_date,))
 
 
 # -- how a district's history differs from before, night by night --

@@ -202,9 +202,8 @@ class Session:
     def preview(self) -> Counts:
         """The counts that publishing produces. What this writes is rolled back with the session."""
         if self._same:
-            counts = self._same.counts
-            if self._same.snapshot_date != self.run.night:
-                counts = replace(counts, added=0, changed=0, removed=0, dropped=0)
+            again = self._same.snapshot_date == self.run.night
+            counts = self._same.counts if again else self._same.counts.unchanged
             return self._hide(counts, self.content, self.run.night)
         counts = self.write(self.content, self._staged, self.run.night)
         if self._before is None:

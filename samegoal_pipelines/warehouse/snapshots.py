@@ -1,7 +1,9 @@
 """The table `snapshots`: one record per attempted snapshot. The rows are in the history tables."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -47,6 +49,11 @@ class Counts:
     removed: int
     carried_over: int
     dropped: int = 0
+
+    @property
+    def unchanged(self) -> Counts:
+        """The same students without any change."""
+        return replace(self, added=0, changed=0, removed=0, dropped=0)
 
 
 @dataclass(frozen=True)

@@ -81,58 +81,42 @@ def test_a_table_that_somebody_has_locked_is_waited_for_and_then_said(published,
     other.close()
 
 
-@pytest.fixture
-def commit_breaks(monkeypatch):
+def break_commit(monkeypatch, moment: str) -> list[str]:
     """The connection breaks at the commit that publishes: before Postgres has heard of it, or after."""
-    real = session.record_published
+    real, broken = session.record_published, []
 
-    def at(moment: str) -> list[str]:
-        broken = []
+    def recorded(connection, *arguments):
+        monkeypatch.setattr(session, "record_published", real)
+        commit = connection.dialect.do_commit
 
-        def recorded(connection, *arguments, **named):
-            monkeypatch.setattr(session, "record_published", real)
-            snapshot_id = real(connection, *arguments, **named)
-            commit = connection.dialect.do_commit
+        def breaking(publishing) -> None:
+            connection.dialect.do_commit = commit
+            broken.append(moment)
+            if moment == "after":
+                commit(publishing)
+            driver = publishing.driver_connection
+            execute(f"select pg_terminate_backend({driver.info.backend_pid}, 10000)")
+            publishing.cursor().execute("select 1")  # of a session that is gone: the driver's own error
 
-            def breaking(session) -> None:
-                connection.dialect.do_commit = commit
-                broken.append(moment)
-                if moment == "after":
-                    commit(session)
-                end(session)
-                session.cursor().execute("select 1")  # of a session that is gone: the driver's own error
+        connection.dialect.do_commit = breaking
+        return real(connection, *arguments)
 
-            connection.dialect.do_commit = breaking
-            return snapshot_id
-
-        monkeypatch.setattr(session, "record_published", recorded)
-        return broken
-
-    return at
-
-
-def end(session) -> None:
-    """The server ends this session, which its client has not noticed yet."""
-    driver = session.driver_connection
-    with psycopg2.connect(driver.dsn) as other:
-        other.cursor().execute("select pg_terminate_backend(%s, 10000)", (driver.info.backend_pid,))
-    other.close()
+    monkeypatch.setattr(session, "record_published", recorded)
+    return broken
 
 
 def test_a_commit_that_never_arrived_publishes_nothing_and_the_next_run_finishes(
-    published, changed, fails, tonight, commit_breaks
+    published, changed, fails, tonight, monkeypatch
 ):
-    commit_breaks("before")
+    break_commit(monkeypatch, "before")
     fails(PUBLISHING, "run again", step="")
     assert tonight().returncode == 0
 
 
-def test_a_commit_whose_answer_was_lost_is_known_to_have_published(
-    published, changed, tonight, commit_breaks
-):
+def test_a_commit_whose_answer_was_lost_is_known_to_have_published(published, changed, tonight, monkeypatch):
     """Dagster's run is red, for its step has failed; what counts is what SameGoal reads."""
     before = published.pipeline.published()
-    broken = commit_breaks("after")
+    broken = break_commit(monkeypatch, "after")
     answered = tonight()
     assert broken == ["after"]
     assert answered.returncode == 0

@@ -320,9 +320,9 @@ def test_a_rerun_is_not_held_again_for_what_was_released_but_later_reruns_add_up
     assert (again.removed, again.dropped) == (40, 440)
     (reason,) = hold(warehouse, 1, 520, release=True).verdict.reasons
     assert reason.startswith(BEFORE + "480 of 1,000 students (48.0%)")
-    assert publish(warehouse, (1, 500), (2, 500), (2, 460)).removed == 40
-    (reason,) = hold(warehouse, 2, 440).verdict.reasons  # nobody has released the second night
-    assert "the night 2026-09-02, the last one published before this one: 60 of 500 students" in reason
+    assert publish(warehouse, (1, 560), (2, 520)).removed == 40
+    (reason,) = hold(warehouse, 2, 500).verdict.reasons  # the release was of another night
+    assert "the night 2026-09-02, the last one published before this one: 60 of 560 students" in reason
 
 
 def test_the_first_night_of_a_district_run_again_has_its_first_run_alone_to_compare_with(warehouse):

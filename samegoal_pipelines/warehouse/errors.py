@@ -1,7 +1,6 @@
 """Errors of the warehouse, by meaning. Errors of Postgres itself are in `postgres.errors`."""
 
 from samegoal_pipelines.errors import REPORT, SYNC, Kind
-from samegoal_pipelines.postgres.errors import PostgresNotStartedError as PostgresNotStartedError
 from samegoal_pipelines.postgres.errors import WarehouseError as WarehouseError
 from samegoal_pipelines.postgres.errors import WarehouseUnavailableError as WarehouseUnavailableError
 

@@ -59,8 +59,7 @@ def check_deadlines(
 ) -> dg.SensorResult:
     """Send the alerts that are due, and update the checks.
 
-    Raises:
-        AlertError: an alert could not be sent and no check changed, so the tick fails. The next one retries.
+    If an alert could not be sent and no check changed, the tick fails. The next one retries.
     """
     settings, warehouse = deployment.settings, deployment.warehouse
     boards = read_judged(warehouse, now)
@@ -109,8 +108,7 @@ def _send_all(
 def _bring_up_to_date(red: dict[str, Any], boards: Iterable[Board]) -> dict[str, Finding]:
     """The findings (by district) that bring the check on_time in line with the boards.
 
-    Args:
-        red: district → night and state of each red check. It is updated with the findings.
+    `red`, district → night and state of each red check, is updated with them.
     """
     judged = {one.id: one for board in boards for one in board.districts}
     wanted = {one.id: [str(one.night), one.state] for one in judged.values() if one.in_trouble}

@@ -26,7 +26,6 @@ TRIES = 3
 """The number of attempts to make a night's report."""
 BOARD_TAG = "samegoal/board"
 """The tag of a report's run: the fingerprint of the reported board."""
-_FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 
 class WhichNight(dg.Config):
@@ -137,5 +136,5 @@ def missing_reports(instance: dg.DagsterInstance, nights: Collection[date]) -> I
     """Messages about the nights without a report that will not get one."""
     for night in sorted(nights):
         runs = _reports_of(instance, night)
-        if len(runs) >= TRIES and all(run.status in _FAILED for run in runs):
+        if len(runs) >= TRIES and all(run.is_finished and not run.is_success for run in runs):
             yield night, missing_report_message(night, len(runs), runs[0].run_id)

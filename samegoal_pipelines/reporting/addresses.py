@@ -51,13 +51,9 @@ class Address:
     """`None`: the log of this process, for a deployment without addresses."""
 
     def send(self, message: Message, seconds: float = SECONDS) -> str | None:
-        """Send one message.
+        """Send one message. Raises `AlertError` if nothing arrived.
 
-        Returns:
-            What went wrong if only a part arrived, such as at one of two recipients. Do not send it again.
-
-        Raises:
-            AlertError: nothing arrived.
+        Return what went wrong if a part arrived, such as at one of two recipients. Do not send it again.
         """
         if self.url is None:
             logging.getLogger(__name__).warning("%s\n%s", message.subject, message.text)
@@ -89,11 +85,7 @@ def _split(urls: SecretStr | None) -> list[str]:
 
 
 def contact_address(contact: str, urls: Sequence[SecretStr | None]) -> Address:
-    """A district's contact, through the first mail server that is configured.
-
-    Args:
-        urls: SAMEGOAL_CONTACT_MAIL_URL, then SAMEGOAL_ALERT_URLS.
-    """
+    """A district's contact, through the first mail server among these settings (`Settings.mail_urls`)."""
     for url in (url for each in urls for url in _split(each)):
         if found := _MAIL.match(url):
             options = [one for one in found[3].split("&") if one and not _RECIPIENTS.match(one)]

@@ -66,18 +66,15 @@ class FlipCount:
 
 @dataclass(frozen=True)
 class Ahead:
-    """The forecast of the `days` days after a night, in all districts with landed rows.
-
-    Attributes:
-        holds: the districts that will be held, the soonest first, without those that are held already.
-        excluded: districts whose landed rows are gone or cannot be read.
-    """
+    """The forecast of the `days` days after a night, in all districts with landed rows."""
 
     days: int
     holds: tuple[HoldAhead, ...]
+    """The soonest first, without districts that are held already."""
     flips: tuple[FlipCount, ...]
     districts: int
     excluded: tuple[str, ...]
+    """Districts whose landed rows are gone or cannot be read."""
 
     @property
     def looked_at(self) -> str:
@@ -202,10 +199,8 @@ def first_hold(
 ) -> HoldAhead | None:
     """The first night from `first` to `last` that the gate will hold if only time passes.
 
-    Args:
-        published: the `status` of the students whom the flips concern.
-        flips: as `forecast_statuses` gives them, from the published night on, by day. Those between two
-            nights, such as during a pause, count for the later one.
+    `published` has the `status` of the students whom the flips concern. Flips between two nights, such as
+    during a pause, count for the later one.
     """
     statuses: dict[int, str | None] = {student: row["status"] for student, row in published.items()}
     students, active = (one.current.students or 0, one.current.active) if one.current else (0, 0)

@@ -62,10 +62,8 @@ def alerts_due(
 ) -> list[Alert]:
     """Everything that a recipient should have received by now.
 
-    Args:
-        boards: of `read_judged`, those with an active district.
-        missing_reports: messages about nights without a report.
-        all_well: whether a night without trouble gets a message, too.
+    That is about the `boards` of `read_judged` that have an active district, about nights without a report,
+    and, with `all_well`, about a night without trouble.
     """
     once = [(message, night, "report") for night, message in missing_reports]
     if all_well and len({board.night for board in boards}) == 1:  # the last time zone's deadline has passed
@@ -173,14 +171,9 @@ def confirm_setup(
     *,
     again: bool = False,
 ) -> str | None:
-    """Tell the district's contact that setup is complete, unless that was done.
+    """Tell the district's contact that setup is complete, unless that was done and is not to be done `again`.
 
-    Args:
-        mail_urls: as in `contact_address`.
-        again: send the message also if it was sent before.
-
-    Returns:
-        Why it was not sent; recorded, so that the report shows it. None: the contact knows.
+    Return why it was not sent, which is also recorded for the report. None: the contact knows.
 
     Raises:
         DistrictError: there is no secret, no contact, or nothing is published yet.

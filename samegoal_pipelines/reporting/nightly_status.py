@@ -38,10 +38,6 @@ NOT_DUE = (AWAITING_SECRET, "paused", "disabled")
 """The states in which no snapshot is expected."""
 STATES = ("published", "held", "failed", "late", "pending", *NOT_DUE)
 
-WHEN_LATE = (
-    "check in the Dagster UI that the daemon is running, nightly_by_district is on and runs are not stuck "
-    f"in the queue; or: {SYNC}"
-)
 COUNTS = ("students", "enrolled", "added", "changed", "removed", "carried_over")
 """The columns of a table of districts."""
 
@@ -341,11 +337,9 @@ def read_district(
 def _read(
     engine: sa.Engine, nights: date | time, now: datetime, district_id: str = "", *, newest: bool = False
 ) -> list[DistrictNight]:
-    """Each district on its night, in no order.
+    """Each district on its night, in no order: on one for all, or on the newest since a local time.
 
-    Args:
-        nights: one night for all, or the local time at which the newest one begins (`night_since`).
-        newest: look at attempts of any night, and at every district.
+    `newest`: look at attempts of any night, and at every district.
     """
     with as_operator(engine, "looking up the night of all districts") as connection:
         night: sa.ColumnElement[Any] = sa.literal(nights) if isinstance(nights, date) else sa.null()
@@ -433,8 +427,12 @@ def _district_night(row: sa.RowMapping, now: datetime) -> DistrictNight:
     elif tonight is not None:
         state, reason, kind, advice = tonight.state, tonight.reason, tonight.kind, tonight.advice
     elif deadline <= now and row["due_since"] <= moment_of(night, NIGHT_BEGINS, timezone):
-        state, advice = "late", WHEN_LATE
+        state = "late"
         reason = f"no snapshot by {DEADLINE:%H:%M}: the run has not started or is still in progress"
+        advice = (
+            "check in the Dagster UI that the daemon is running, nightly_by_district is on and runs are not "
+            f"stuck in the queue; or: {SYNC}"
+        )
     else:
         state = "pending"
     if advice and row["later_night"] is not None:

@@ -20,13 +20,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.landing import Landing
 from samegoal_pipelines.printable import NOTHING, counted, on_one_line
 from samegoal_pipelines.reporting.forecast import Ahead, look_ahead
-from samegoal_pipelines.reporting.nightly_status import (
-    COUNTS,
-    Board,
-    DistrictNight,
-    read_board,
-    read_newest,
-)
+from samegoal_pipelines.reporting.nightly_status import COUNTS, Board, DistrictNight, read_board, read_newest
 from samegoal_pipelines.warehouse.engine import as_operator
 
 NIGHTS = 60
@@ -219,12 +213,7 @@ def _as_it_is(text: str) -> str:
 # -- the plots --
 
 # Okabe and Ito's colors, which color-blind people can distinguish. One per status.
-_STATUSES = {
-    "enrolled": "#0072B2",
-    "pre_enrolled": "#009E73",
-    "graduated": "#CC79A7",
-    "inactive": "#D55E00",
-}
+_STATUSES = {"enrolled": "#0072B2", "pre_enrolled": "#009E73", "graduated": "#CC79A7", "inactive": "#D55E00"}
 _CHANGES = {"added": "#2e8b57", "changed": "#e0a030", "removed": "#b5443c"}
 
 

@@ -19,11 +19,11 @@ from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.instance import add_partition
-from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict
+from samegoal_pipelines.sandbox import Sandbox
 from samegoal_pipelines.sandbox.district import school_year_of
 from samegoal_pipelines_tests.defs.daemon_fixtures import Service, zone_at
 from samegoal_pipelines_tests.mass_changes import ENTRIES, TOMORROW, change
-from samegoal_pipelines_tests.pipeline import TODAY, Pipeline
+from samegoal_pipelines_tests.pipeline import TODAY
 from samegoal_pipelines_tests.warehouse.factories import STORED, VIEWS
 
 pytestmark = pytest.mark.slow
@@ -65,9 +65,8 @@ def yesterday(pipeline, district, monkeypatch) -> date:
     }
     for name, students in (("alpha", 60), ("beta", 2)):
         enrollments = [{"StudentID": student, **row} for student in range(1, students + 1)]
-        made = district(
-            enrollments, today=tonight, id=name, name=f"{name.title()} ISD", code=name, timezone=zone
-        )
+        identity = {"id": name, "name": f"{name.title()} ISD", "code": name, "timezone": zone}
+        made = district(enrollments, today=tonight, **identity)
         pipeline.add(made)
         add_partition(pipeline.deployment.settings, name)
         if name == "alpha":
@@ -87,15 +86,15 @@ def begin_night(pipeline):
     def begin(today: date, night: int) -> None:
         (made,) = Sandbox.generate(1, STUDENTS, seed=7, today=today, night=night).districts
         if night:
-            left = a_student(made)
-            made.replace_rows(ENTRIES, [row for row in made.rows(ENTRIES) if row["StudentID"] != left])
+            entries = made.rows(ENTRIES)
+            left = min(row["StudentID"] for row in entries if row["StudentID"] and not row["EndDate"])
+            made.replace_rows(ENTRIES, [row for row in entries if row["StudentID"] != left])
         # each with its own address and district code, without which credentials would seem exchanged
-        twins = [
-            replace(
-                made, id=name, code=f"90000{number}", base_path=f"/{name}StuAPI", client_key=f"key-{name}"
-            )
-            for number, name in enumerate(TWINS)
+        own = [
+            {"id": name, "code": f"90000{n}", "base_path": f"/{name}StuAPI", "client_key": f"key-{name}"}
+            for n, name in enumerate(TWINS)
         ]
+        twins = [replace(made, **facts) for facts in own]
         if night:
             pipeline.source.sandbox.districts[-len(twins) :] = twins
         else:
@@ -116,7 +115,8 @@ def test_a_held_night_is_seen_and_released_in_the_ui_and_a_backfill_publishes_wh
             release_it(page)
             server.wait(lambda: server.finished_runs("release_held_snapshot"), "the run of the release")
             see_that_it_is_released(page, server)
-            assert inactive(pipeline) == {*WITHDRAWN}
+            statuses = pipeline.statuses("alpha").items()
+            assert {student for student, (status, _) in statuses if status == "INACTIVE"} == {*WITHDRAWN}
             see_the_report(page, server)
 
         begin_night(TODAY, 0)
@@ -150,10 +150,13 @@ def backfill(server: DevServer, *districts: str) -> list[dict[str, Any]]:
         },
     )["launchPartitionBackfill"]
     assert launched["__typename"] == "LaunchBackfillSuccess", launched
-    found: list[dict[str, Any]] = server.wait(
-        lambda: backfills(server.finished_runs()), "the runs of the backfill"
-    )
-    return found
+
+    def both() -> list[dict[str, Any]]:
+        runs = server.finished_runs()
+        found = [run for run in runs if any(tag["key"] == "dagster/backfill" for tag in run["tags"])]
+        return found if len(found) == 2 else []
+
+    return server.wait(both, "the runs of the backfill")
 
 
 def see_a_district_s_snapshot(page: Page, server: DevServer, yesterday: date) -> None:
@@ -197,24 +200,26 @@ def see_that_it_is_released(page: Page, server: DevServer) -> None:
 
 def see_the_report(page: Page, server: DevServer) -> None:
     """It was made again by itself after the release."""
-    server.wait(lambda: last_job(server) == "make_nightly_report", "the report after the release")
+
+    def is_made() -> bool:
+        newest = server.finished_runs()[:1]
+        return [run["pipelineName"] for run in newest] == ["make_nightly_report"]
+
+    server.wait(is_made, "the report after the release")
     page.goto(f"{server.url}/assets/nightly_report?view=events")
     entry(page, "report").get_by_text("[Show Markdown]").click()
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_role("row", name="Alpha ISD (alpha) published").first).to_be_visible()
     expect(dialog.get_by_role("row", name="Beta ISD (beta) published 2").first).to_be_visible()
-    close(page)
+    dialog.get_by_text("Close", exact=True).click()
+    dialog.wait_for(state="hidden")
     entry(page, "plots").get_by_text("[Show Markdown]").click()
-    see_the_picture(page, "students by status")
+    picture = dialog.locator("img[alt*='students by status']")
+    picture.wait_for()
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 300  # it is drawn
 
 
 # -- hands and eyes --
-
-
-def last_job(server: DevServer) -> str:
-    """The job of the newest run, if no run is going on."""
-    newest = next(iter(server.finished_runs()), {"pipelineName": ""})
-    return str(newest["pipelineName"])
 
 
 def open_gate(page: Page, server: DevServer) -> None:
@@ -231,19 +236,6 @@ def entry(page: Page, label: str) -> Locator:
     return page.get_by_role("row").filter(has=page.get_by_role("cell", name=label, exact=True)).last
 
 
-def see_the_picture(page: Page, words: str) -> None:
-    """The open dialog has a picture with these words, which the browser has drawn; close it."""
-    picture = page.get_by_role("dialog").locator(f"img[alt*='{words}']")
-    picture.wait_for()
-    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 300
-    close(page)
-
-
-def close(page: Page) -> None:
-    page.get_by_role("dialog").get_by_text("Close", exact=True).click()
-    page.get_by_role("dialog").wait_for(state="hidden")
-
-
 def write(page: Page, line: str, text: str) -> None:
     """Write into the quotes that end a line of the launchpad's editor."""
     page.locator(".CodeMirror-line", has_text=line).click()
@@ -253,32 +245,10 @@ def write(page: Page, line: str, text: str) -> None:
     page.keyboard.type(text)
 
 
-def inactive(pipeline: Pipeline) -> set[int]:
-    return {student for student, (status, _) in pipeline.statuses("alpha").items() if status == "INACTIVE"}
-
-
-def a_student(made: SandboxDistrict) -> int:
-    """One with an open enrollment."""
-    return min(row["StudentID"] for row in made.rows(ENTRIES) if row["StudentID"] and not row["EndDate"])
-
-
-def backfills(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The runs that a backfill has made, when both are there."""
-    found = [run for run in runs if any(tag["key"] == "dagster/backfill" for tag in run["tags"])]
-    return found if len(found) == 2 else []
-
-
-def rows(pipeline, table: str, district_id: str) -> list[str]:
+def rows(pipeline, table: str, district_id: str) -> list[tuple[str]]:
     """The district's rows of a table or view, but for what is its own."""
-    return [
-        row
-        for (row,) in pipeline.rows(
-            f"select (to_jsonb(t) - cast(:own as text[]))::text from samegoal.{table} t "
-            "where district_id = :id order by 1",
-            own=ITS_OWN,
-            id=district_id,
-        )
-    ]
+    row = f"select (to_jsonb(t) - cast(:own as text[]))::text from samegoal.{table} t"
+    return pipeline.rows(f"{row} where district_id = :id order by 1", own=ITS_OWN, id=district_id)
 
 
 # -- the real webserver and daemon, and a browser to look at them with --

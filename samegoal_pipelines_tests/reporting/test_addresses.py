@@ -73,10 +73,9 @@ def test_a_long_message_arrives_whole_in_as_few_parts_as_the_service_allows(chat
     assert [number for number in range(350) if f"(d-{number:03})" not in posted] == []
 
 
-def test_a_webhook_gets_json_and_its_address_is_in_no_log_and_no_repr(caplog):
+def test_a_webhook_gets_json_and_its_address_is_in_no_log_and_no_repr(hook, caplog):
     caplog.set_level(logging.DEBUG)
-    with web_server() as hook:
-        assert address(hook.url).send(MESSAGE) is None
+    assert address(hook.url).send(MESSAGE) is None
     (posted,) = hook.received
     assert (posted["title"], posted["message"]) == (MESSAGE.subject, MESSAGE.text.strip())
     assert "abracadabra" not in f"{address(hook.url)!r} {caplog.text}"
@@ -98,48 +97,44 @@ def test_an_email_arrives_encrypted_as_text_and_html(certificate):
     assert "<li>Grand Bend ISD — für alle &amp; alle</li>" in html.get_content()
 
 
-def test_a_subject_cannot_add_a_header():
-    with smtp_server() as mailbox:
-        address(mail(mailbox.port)).send(Message("one\r\nBcc: eve@example.com", MESSAGE.text))
+def test_a_subject_cannot_add_a_header(mailbox):
+    address(mail(mailbox.port)).send(Message("one\r\nBcc: eve@example.com", MESSAGE.text))
     assert mailbox.received[0]["Subject"] == "one Bcc: eve@example.com"
     assert mailbox.received[0]["Bcc"] is None
     assert mailbox.recipients == [["ana@example.com"]]
 
 
-def test_a_recipient_that_is_refused_neither_blocks_the_others_nor_makes_them_get_the_message_again():
-    with smtp_server() as mailbox:
-        mailbox.refuse_recipients = {"ana@example.com"}
-        problem = address(mail(mailbox.port, "to=ana@example.com,ben@example.com")).send(MESSAGE)
-        assert problem == "sent in part: mailto: the server refused the message (SMTP 550)"
-        assert mailbox.recipients == [["ben@example.com"]]
-        assert why_not(mail(mailbox.port)) == "mailto: the server refused the message (SMTP 550)"
+def test_a_recipient_that_is_refused_neither_blocks_the_others_nor_gets_them_the_message_again(mailbox):
+    mailbox.refuse_recipients = {"ana@example.com"}
+    problem = address(mail(mailbox.port, "to=ana@example.com,ben@example.com")).send(MESSAGE)
+    assert problem == "sent in part: mailto: the server refused the message (SMTP 550)"
+    assert mailbox.recipients == [["ben@example.com"]]
+    assert why_not(mail(mailbox.port)) == "mailto: the server refused the message (SMTP 550)"
 
 
-def test_a_refusal_is_reported_by_its_code_and_not_quoted(certificate):
-    with smtp_server() as mailbox, web_server() as hook:
-        mailbox.refuse = f"554 ana@example.com says {PASSWORD}"
-        assert why_not(mail(mailbox.port)) == "mailto: the server refused the message (SMTP 554)"
-        hook.status = 401
-        assert why_not(hook.url) == "json: the server refused the message (HTTP 401)"
+def test_a_refusal_is_reported_by_its_code_and_not_quoted(mailbox, hook, certificate):
+    mailbox.refuse = f"554 ana@example.com says {PASSWORD}"
+    assert why_not(mail(mailbox.port)) == "mailto: the server refused the message (SMTP 554)"
+    hook.status = 401
+    assert why_not(hook.url) == "json: the server refused the message (HTTP 401)"
     with smtp_server(certificate, login=True) as mailbox:
         wrong = mail(mailbox.port, user=f"{USER}:wrong@")
         assert why_not(wrong) == "mailtos: the server refused the message (SMTP 535)"
 
 
-def test_a_message_is_not_sent_to_where_a_server_redirects():
-    with web_server() as hook, web_server() as other:
+def test_a_message_is_not_sent_to_where_a_server_redirects(hook):
+    with web_server() as other:
         hook.status, hook.headers = 307, {"Location": f"http://127.0.0.1:{other.port}/"}
         assert why_not(hook.url) == "json: the server refused the message (HTTP 307)"
     assert other.received == []
 
 
-def test_a_certificate_that_nobody_trusts_and_a_server_without_encryption_are_not_accepted(tmp_path):
-    with smtp_server(make_certificate(tmp_path)) as mailbox:
-        untrusted = mail(mailbox.port, user=f"{USER}:{PASSWORD}@")
+def test_an_untrusted_certificate_and_a_server_without_encryption_are_not_accepted(mailbox, tmp_path):
+    with smtp_server(make_certificate(tmp_path)) as encrypted:
+        untrusted = mail(encrypted.port, user=f"{USER}:{PASSWORD}@")
         assert why_not(untrusted) == "mailtos: the server's certificate is not trusted"
-    with smtp_server() as mailbox:
-        plain = mail(mailbox.port, user=f"{USER}:{PASSWORD}@")
-        assert why_not(plain) == "mailtos: the mail server offers no encryption"
+    plain = mail(mailbox.port, user=f"{USER}:{PASSWORD}@")
+    assert why_not(plain) == "mailtos: the mail server offers no encryption"
 
 
 def test_a_server_that_is_not_there_is_reported():

@@ -1,6 +1,5 @@
 """Somebody is told once of each trouble, in words that say what to do, and a contact of a complete setup."""
 
-from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from threading import Event, Thread
 from typing import Any
@@ -21,7 +20,6 @@ from samegoal_pipelines.reporting.messages import (
     alerts_due,
     confirm_setup,
     locked,
-    missing_report_message,
     send_alert,
 )
 from samegoal_pipelines.reporting.nightly_status import read_judged
@@ -66,11 +64,9 @@ def ear() -> Ear:
     return Ear()
 
 
-def look(
-    engine: sa.Engine, now: datetime, *ears: Ear, missing: Sequence[Any] = (), all_well: bool = False
-) -> list[Sent]:
+def look(engine: sa.Engine, now: datetime, *ears: Ear, all_well: bool = False) -> list[Sent]:
     """What one check of all deadlines sends."""
-    due = alerts_due(read_judged(engine, now), missing, all_well=all_well)
+    due = alerts_due(read_judged(engine, now), [], all_well=all_well)
     found = [send_alert(engine, alert, ear, now) for ear in ears for alert in due]
     return [sent for sent in found if sent is not None]
 
@@ -263,15 +259,6 @@ def test_a_night_that_was_paused_is_not_late_once_the_pause_is_replaced(warehous
     execute(warehouse, "update samegoal.pauses set paused_from = :day, paused_to = :day", day=later)
     look(warehouse, SIX_IN_CHICAGO + timedelta(hours=23), ear)
     assert ear.heard == []
-
-
-def test_a_missing_report_is_sent_once_beside_the_districts_own_message(warehouse, ear):
-    missing = missing_report_message(NIGHT, 3, "run-of-the-third-try")
-    put(warehouse, "reykjavik", "failed", timezone="Atlantic/Reykjavik")  # whose deadline is six in UTC
-    for minutes in range(3):
-        look(warehouse, SIX_IN_CHICAGO + timedelta(minutes=minutes), ear, missing=[(NIGHT, missing)])
-    look(warehouse, SIX_IN_CHICAGO, ear, missing=[(NIGHT + ONE_DAY, missing)])
-    assert ear.subjects == ["1 failed of 1", "its report is missing", "its report is missing"]
 
 
 def test_all_is_well_is_one_message_a_day_after_the_last_deadline_and_never_replaces_an_alert(warehouse, ear):

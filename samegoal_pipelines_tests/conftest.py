@@ -25,7 +25,6 @@ from hypothesis import HealthCheck, settings
 
 from samegoal_pipelines.postgres.databases import prepare_dagster_storage
 from samegoal_pipelines.postgres.server import EmbeddedPostgres
-from samegoal_pipelines.tables.warehouse import metadata
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.engine import let_roles_log_in
 from samegoal_pipelines_tests.databases import with_database
@@ -144,21 +143,12 @@ def deployment_url(postgres: EmbeddedPostgres, deployment_template: str) -> Iter
     yield from _database(postgres, deployment_template)
 
 
-@pytest.fixture(scope="session")
-def _emptied_warehouse(postgres: EmbeddedPostgres, warehouse_template: str) -> Iterator[sa.Engine]:
-    for url in _database(postgres, warehouse_template):
-        engine = warehouse_engine.connect(url)
-        yield engine
-        engine.dispose()
-
-
 @pytest.fixture
-def warehouse(_emptied_warehouse: sa.Engine) -> Iterator[sa.Engine]:
-    """An engine on an empty warehouse; its rows, not its tables, are this test's own."""
-    yield _emptied_warehouse
-    names = ", ".join(table.fullname for table in metadata.sorted_tables)
-    with _emptied_warehouse.begin() as connection:
-        connection.execute(sa.text(f"truncate {names}"))
+def warehouse(database_url: str) -> Iterator[sa.Engine]:
+    """An engine on an empty warehouse of this test's own."""
+    engine = warehouse_engine.connect(database_url)
+    yield engine
+    engine.dispose()
 
 
 _SHAPE = """

@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import sqlalchemy as sa
 
+SCHEMAS = ("samegoal", "dagster")
 NOT_SCANNED = {"secret.key"}
 """Files whose purpose is to hold a secret."""
 CLIENT_KEYS = "samegoal.district_credentials"
@@ -14,25 +15,17 @@ CLIENT_KEYS = "samegoal.district_credentials"
 
 
 def in_database(engine: sa.Engine, words: Collection[str]) -> list[str]:
-    """`table: word` for every row of any table of ours and of Dagster's that holds one, in text or bytes."""
-    found = []
-    with engine.connect() as connection:
-        tables = connection.execute(
-            sa.text(
-                "select format('%I.%I', table_schema, table_name) from information_schema.tables"
-                " where table_schema in ('samegoal', 'dagster') and table_type = 'BASE TABLE' order by 1"
-            )
-        ).scalars()
-        for table in tables.all():
-            for word in words:
-                count = connection.scalar(
-                    sa.text(
-                        f"select count(*) from {table} as t"
-                        " where position(:word in t::text) > 0 or position(:hex in t::text) > 0"
-                    ),
-                    {"word": word, "hex": word.encode().hex()},
-                )
-                found += [f"{table}: {word}"] if count else []
+    """`table: word` for every table of ours and of Dagster's with a row that holds one, in text or bytes."""
+    schemas, found = sa.inspect(engine), []
+    for table in (f"{schema}.{name}" for schema in SCHEMAS for name in schemas.get_table_names(schema)):
+        held = sa.text(f"""
+            select word from unnest(cast(:words as text[])) as word where exists (
+                select from {table} as t
+                where position(word in t::text) > 0
+                or position(encode(convert_to(word, 'UTF8'), 'hex') in t::text) > 0
+            )""")
+        with engine.connect() as connection:
+            found += [f"{table}: {word}" for word in connection.scalars(held, {"words": [*words]})]
     return found
 
 

@@ -1,5 +1,6 @@
 """The schema for Dagster's storage, and the check of every new session."""
 
+from contextlib import closing
 from typing import Any
 
 import psycopg2
@@ -20,16 +21,13 @@ def prepare_dagster_storage(url: str, schema: str = "dagster") -> str:
     """
     step, storage = f"preparing the schema {schema}", DatabaseURL.parse(url).with_settings(search_path=schema)
     try:
-        connection = psycopg2.connect(storage.libpq, connect_timeout=30)
-        try:
+        with closing(psycopg2.connect(storage.libpq, connect_timeout=30)) as connection:
             with connection, connection.cursor() as cursor:
                 check_session(connection, step, "search_path", schema)
                 cursor.execute("select to_regnamespace(%s)", (schema,))
                 if cursor.fetchone() == (None,):  # one process creates it, others wait
                     cursor.execute("select pg_advisory_xact_lock(hashtext(%s))", (schema,))
                     cursor.execute(f"create schema if not exists {schema}")
-        finally:
-            connection.close()
     except psycopg2.Error as error:
         raise from_database(error, step) from None
     return storage.sqlalchemy

@@ -31,8 +31,21 @@ class PostgresNotStartedError(WarehouseError):
 
 POOLER_REFUSES = "a connection pooler (PgBouncer) does not pass the startup parameter options on"
 POOLER_NEXT_STEP = "name Postgres itself in SAMEGOAL_DATABASE_URL, not the pooler; see docs/production.md"
-_NO_CONNECTION_LEFT = "Postgres has no connection left"
-_RAISE_CONNECTIONS = "raise max_connections on the server, or let fewer runs work at once, then run again"
+
+# What happened, and what to do
+_LOGIN = "Postgres refused the login", "check the user and password in SAMEGOAL_DATABASE_URL"
+_NO_DATABASE = (
+    "the database does not exist",
+    "create it with: createdb --encoding=UTF8 --template=template0 NAME, or correct SAMEGOAL_DATABASE_URL",
+)
+_NO_CONNECTION = (
+    "Postgres has no connection left",
+    "raise max_connections on the server, or let fewer runs work at once, then run again",
+)
+_READ_ONLY = (
+    "the server is read-only, as a standby is after a failover",
+    "let SAMEGOAL_DATABASE_URL name the primary, or every server with target_session_attrs=read-write",
+)
 
 # SQLSTATE, or its class (the first two characters) → (what happened, what to do, whether waiting may help)
 _MEANINGS: dict[str, tuple[str, str, bool]] = {
@@ -40,24 +53,15 @@ _MEANINGS: dict[str, tuple[str, str, bool]] = {
     "22": ("a value did not fit its column", REPORT, False),
     "23": ("a row broke a constraint", REPORT, False),
     "25": ("the transaction was not in the expected state", "run again", True),
-    "25006": (
-        "the server is read-only, as a standby is after a failover",
-        "let SAMEGOAL_DATABASE_URL name the primary, or list every server and add "
-        "target_session_attrs=read-write",
-        False,
-    ),
-    "28": ("Postgres refused the login", "check the user in SAMEGOAL_DATABASE_URL", False),
-    "3D": ("the database does not exist", "create it, or correct SAMEGOAL_DATABASE_URL", False),
+    "25006": (*_READ_ONLY, False),
+    "28": (*_LOGIN, False),
+    "3D": (*_NO_DATABASE, False),
     "40": ("Postgres rolled the transaction back", "run again", True),
-    "42": (
-        "tables and program do not match, or a right is missing",
-        "run the migrations, check the role",
-        False,
-    ),
+    "42": ("tables and program differ, or a right is missing", "run the migrations, check the role", False),
     "53": ("Postgres ran out of a resource", "see the server's log, then run again", True),
     "53100": ("the disk of the Postgres server is full", "free space on it", False),
     "53200": ("Postgres ran out of memory", "run again when the server has less to do", True),
-    "53300": (_NO_CONNECTION_LEFT, _RAISE_CONNECTIONS, False),
+    "53300": (*_NO_CONNECTION, False),
     "53400": ("a limit in Postgres's configuration was exceeded", "see the server's log, raise it", False),
     "54": ("a Postgres limit was exceeded", REPORT, False),
     "55": ("Postgres gave up waiting for a lock", "run again when the other run is done", True),
@@ -65,22 +69,12 @@ _MEANINGS: dict[str, tuple[str, str, bool]] = {
     "58": ("Postgres met a system error", "see the server's log", True),
 }
 
-
 # psycopg2 gives no SQLSTATE for a failed connection, so only libpq's text says why. With several hosts it has
 # a line for each, so causes that a person must correct come before "no answer".
 _REFUSALS: tuple[tuple[str, str, str], ...] = (
     ("unsupported startup parameter", POOLER_REFUSES, POOLER_NEXT_STEP),
-    (
-        "password authentication failed|no password supplied|authentication failed",
-        "Postgres refused the login",
-        "check the user and password in SAMEGOAL_DATABASE_URL",
-    ),
-    (
-        r'database ".*" does not exist',
-        "the database does not exist",
-        "create it with: createdb --encoding=UTF8 --template=template0 NAME, or correct "
-        "SAMEGOAL_DATABASE_URL",
-    ),
+    ("authentication failed|no password supplied", *_LOGIN),
+    (r'database ".*" does not exist', *_NO_DATABASE),
     (
         r'role ".*" does not exist|role ".*" is not permitted to log in',
         "Postgres does not let this user log in",
@@ -96,11 +90,7 @@ _REFUSALS: tuple[tuple[str, str, str], ...] = (
         "no line in pg_hba.conf of Postgres allows this user, database or machine",
         "add one, and check sslmode in SAMEGOAL_DATABASE_URL",
     ),
-    (
-        "too many (clients|connections)|connection slots are reserved|connection limit exceeded",
-        _NO_CONNECTION_LEFT,
-        _RAISE_CONNECTIONS,
-    ),
+    ("too many (clients|connections)|slots are reserved|connection limit exceeded", *_NO_CONNECTION),
     (
         "certificate|does not support SSL|SSL was required|sslmode|SSL error: (wrong version|tlsv1)"
         "|channel binding|private key file|server does not support GSSAPI",
@@ -112,11 +102,7 @@ _REFUSALS: tuple[tuple[str, str, str], ...] = (
         "the host name in SAMEGOAL_DATABASE_URL does not exist",
         "correct it, or check this machine's DNS",
     ),
-    (
-        "session is read-only|server is in hot standby mode|could not find a suitable target server",
-        "no server in SAMEGOAL_DATABASE_URL can be written to",
-        "check which one is the primary after a failover",
-    ),
+    ("session is read-only|in hot standby mode|could not find a suitable target server", *_READ_ONLY),
     # The server's words follow its severity and two spaces; libpq's own words do not. A server with
     # another lc_messages translates both.
     (
@@ -136,17 +122,10 @@ def from_database(error: BaseException, step: str) -> WarehouseError:
             if re.search(words, str(driver), re.IGNORECASE):
                 return WarehouseError(what, step=step, kind=Kind.DATABASE_SETTING, next_step=next_step)
         if not isinstance(driver, psycopg2.OperationalError | psycopg2.InterfaceError):
-            return WarehouseError(
-                f"the database driver refused ({type(driver).__name__})",
-                step=step,
-                kind=Kind.DEFECT,
-                next_step=REPORT,
-            )
-        return WarehouseUnavailableError(
-            "no connection to Postgres",
-            step=step,
-            next_step="check that the server is up and reachable, then run again",
-        )
+            what = f"the database driver refused ({type(driver).__name__})"
+            return WarehouseError(what, step=step, kind=Kind.DEFECT, next_step=REPORT)
+        to_do = "check that the server is up and reachable, then run again"
+        return WarehouseUnavailableError("no connection to Postgres", step=step, next_step=to_do)
     what, next_step, transient = _MEANINGS.get(state) or _MEANINGS.get(
         state[:2], ("Postgres refused", "see the server's log", False)
     )

@@ -9,11 +9,11 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import psycopg2.errors
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
+from tenacity import retry, retry_if_exception_type, stop_after_delay
 
 from samegoal_pipelines.postgres.databases import prepare_dagster_storage
 from samegoal_pipelines.postgres.server import EmbeddedPostgres
@@ -176,44 +177,46 @@ select md5(string_agg(part, ';' order by part)) from (
 """
 
 
-@dataclass
-class _Template:
-    """A database to copy, and its copies that no test uses now.
-
-    Attributes:
-        shape: its catalog, without rows; a copy with another one is not used again.
-        filled: its tables with rows, which are left alone.
-    """
-
-    shape: str
-    filled: set[str]
-    free: list[str]
-
-
-_templates: dict[str, _Template] = {}
+_free: dict[str, list[str]] = defaultdict(list)
+"""Template → its copies that no test uses now, emptied."""
 
 
 def _database(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
     """A copy of a database. Emptying one that a test has used takes a tenth of making and dropping one."""
-    if template not in _templates:
-        with closing(psycopg2.connect(with_database(postgres.url, template))) as connection:
-            _templates[template] = _Template(*_look_into(connection.cursor()), free=[])
-    of = _templates[template]
-    if of.free:
-        name = of.free.pop()
+    if _free[template]:
+        name = _free[template].pop()
     else:
         name = f"test_{uuid.uuid4().hex}"
         _admin(postgres, f"create database {name} template {template}")
-    yield with_database(postgres.url, name)
+    url = with_database(postgres.url, name)
+    yield url
     _admin(postgres, "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", name)
-    if _emptied(with_database(postgres.url, name), of):
-        of.free.append(name)
+    if _emptied(url, with_database(postgres.url, template)):
+        _free[template].append(name)
     else:
         _admin(postgres, f"drop database {name} with (force)")
 
 
+def _emptied(url: str, template: str) -> bool:
+    """Empty the tables that are empty in the template. False if the database has another shape by now."""
+    shape, kept = _shape_and_filled(template)
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        shape_now, filled = _look_into(cursor)
+        if shape_now != shape or not kept <= filled:
+            return False
+        if names := filled - kept:
+            cursor.execute(f"truncate {', '.join(names)} restart identity cascade")
+    return True
+
+
+@cache
+def _shape_and_filled(template: str) -> tuple[str, set[str]]:
+    with closing(psycopg2.connect(template)) as connection:
+        return _look_into(connection.cursor())
+
+
 def _look_into(cursor: Any) -> tuple[str, set[str]]:
-    """The shape of a database, and its tables with rows."""
+    """A digest of the catalog, without rows, and the tables with rows."""
     cursor.execute(_SHAPE)
     shape = str(cursor.fetchone()[0])
     cursor.execute("select oid::regclass::text from pg_class where relkind = 'r' and oid > 16384")
@@ -222,33 +225,14 @@ def _look_into(cursor: Any) -> tuple[str, set[str]]:
     return shape, {name for (name,) in cursor}
 
 
-def _emptied(url: str, template: _Template) -> bool:
-    """Empty the tables that are empty in the template. False if the database has another shape by now."""
-    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
-        shape, filled = _look_into(cursor)
-        if shape != template.shape or not template.filled <= filled:
-            return False
-        if names := filled - template.filled:
-            cursor.execute(f"truncate {', '.join(names)} restart identity cascade")
-    return True
-
-
+@retry(retry=retry_if_exception_type(psycopg2.errors.ObjectInUse), stop=stop_after_delay(120), reraise=True)
 def _admin(postgres: EmbeddedPostgres, statement: str, *parameters: object) -> bool:
     """Run a statement outside any transaction. Return whether it found a row.
 
     Postgres waits five seconds for sessions that have ended to leave a database; a busy machine takes longer.
     """
-    connection = psycopg2.connect(with_database(postgres.url, "postgres"))
-    deadline = time.monotonic() + 120
-    try:
+    with closing(psycopg2.connect(with_database(postgres.url, "postgres"))) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
-            while True:
-                try:
-                    cursor.execute(statement, parameters)
-                    return bool(cursor.rowcount > 0)
-                except psycopg2.errors.ObjectInUse:
-                    if time.monotonic() > deadline:
-                        raise
-    finally:
-        connection.close()
+            cursor.execute(statement, parameters)
+            return bool(cursor.rowcount > 0)

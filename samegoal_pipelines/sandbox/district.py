@@ -6,6 +6,7 @@ School years run from 1 July to 30 June. As in Qmlativ, a withdrawal code has an
 
 import datetime as dt
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -138,7 +139,7 @@ def _midnight(value: Any) -> Any:
     """A date or its ISO text as an ISO date-time; anything else, such as "31 February", as it is."""
     text = value.isoformat() if isinstance(value, dt.date) else value
     is_day = isinstance(text, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", text)
-    return f"{text}T00:00:00" if is_day else text
+    return sys.intern(f"{text}T00:00:00") if is_day else text  # large districts repeat few days
 
 
 def school_year_of(day: dt.date) -> int:

@@ -10,11 +10,12 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from samegoal_pipelines.sandbox import words as w
 from samegoal_pipelines.sandbox.district import FIELDS, grade_code, ids_of
 
+T = TypeVar("T")
 Tables = dict[str, list[dict[str, Any]]]
 """Module/Object → rows, with dates as dates."""
 STUDENTS, NAMES, GUARDIANS = "Student/Student", "Demographics/Name", "Family/StudentGuardian"
@@ -64,9 +65,10 @@ _REACHED_BY = {
 
 @dataclass(frozen=True)
 class Pupil:
-    """What enrollments need to know of a student. The zone, 0 to 1, decides the campus."""
+    """A student, before there are enrollments. The zone, 0 to 1, decides the campus."""
 
     student_id: int
+    name_id: int
     grade: int
     zone: float
     special: str
@@ -111,6 +113,10 @@ class Town:
     def _chance(self, share: float) -> bool:
         return self.rng.random() < share
 
+    def _maybe(self, share: float, value: T) -> T | None:
+        """The value at about this share of the calls."""
+        return value if self._chance(share) else None
+
     def _last_name(self) -> str:
         """Some have two parts or a hyphen."""
         one, two = self.rng.choice(w.LAST_NAMES), self.rng.choice(w.LAST_NAMES)
@@ -120,43 +126,38 @@ class Town:
         """Add a student for each of these numbers, their guardians, and where they live."""
         shares, households = zip(*_HOUSEHOLDS, strict=True)
         household = self.rng.choices(households, shares)[0]
-        relationships = [each for each, share in household.items() if self._chance(share)]
-        at_home = len(relationships)
-        relationships += ["Father"] if household is _SEPARATED else []
-        relationships += [each for each in _CONTACTS if self._chance(0.11)]
-        last, zone = self._last_name(), self.rng.random()
-        guardians = [
-            self._add_person(
-                "guardian", last if self._chance(0.75) else self._last_name(), female=each in _WOMEN
-            )
-            for each in relationships
-        ]
-        pupils, names = [], []
-        for number in numbers:
-            pupil, name_id = self._add_student(number, last, zone)
-            pupils.append(pupil)
-            names.append(name_id)
-            for place, (guardian, relationship) in enumerate(zip(guardians, relationships, strict=True)):
+        at_home = {each: True for each, share in household.items() if self._chance(share)}
+        if household is _SEPARATED:
+            at_home["Father"] = False
+        at_home |= {each: False for each in _CONTACTS if self._chance(0.11)}
+        last, zone, guardians = self._last_name(), self.rng.random(), {}
+        for relationship in at_home:
+            own = last if self._chance(0.75) else self._last_name()
+            guardians[relationship] = self._add_person("guardian", own, female=relationship in _WOMEN)
+        pupils = [self._add_student(number, last, zone) for number in numbers]
+        for pupil in pupils:
+            for rank, (relationship, guardian) in enumerate(guardians.items(), start=1):
                 contact = relationship in _CONTACTS
-                restricted = place >= at_home and not contact and self._chance(0.05)
+                restricted = not contact and not at_home[relationship] and self._chance(0.05)
                 self._add(
                     GUARDIANS,
                     StudentID=pupil.student_id,
                     NameIDGuardian=guardian,
-                    RelationshipID=_RELATIONSHIPS[relationship] if self._chance(0.996) else None,
-                    Rank=place + 1,
+                    RelationshipID=self._maybe(0.996, _RELATIONSHIPS[relationship]),
+                    Rank=rank,
                     IsCustodialGuardian=not contact and not restricted and self._chance(0.97),
                     IsEmergencyContact=contact or self._chance(0.55),
-                    HasActiveRestrictedAccess=None if self._chance(0.0015) else restricted,
+                    HasActiveRestrictedAccess=self._maybe(0.9985, restricted),
                 )
-        self._add_home(names + guardians[:at_home])
-        for guardian, relationship in zip(guardians[at_home:], relationships[at_home:], strict=True):
-            if relationship == "Father" or self._chance(0.55):
+        together = [guardian for each, guardian in guardians.items() if at_home[each]]
+        self._add_home([*(pupil.name_id for pupil in pupils), *together])
+        for relationship, guardian in guardians.items():
+            if not at_home[relationship] and (relationship == "Father" or self._chance(0.55)):
                 self._add_home([guardian])
         return pupils
 
-    def _add_student(self, number: int, last: str, zone: float) -> tuple[Pupil, int]:
-        """Add a record and a name. Return also the NameID."""
+    def _add_student(self, number: int, last: str, zone: float) -> Pupil:
+        """Add a record and a name."""
         grade, special = self.rng.choices(_GRADES, _GRADE_SHARES)[0], ""
         cycle, place = divmod(len(self.tables[STUDENTS]), 16)
         if place == 5:
@@ -180,17 +181,17 @@ class Town:
             StudentNumber=f"{number:06d}",
             Grade=grade_code(grade + self.later),
             GradeNumeric=grade + self.later,
-            CalculatedStudentStateID=f"1{number * 97:09d}" if self._chance(0.995) else None,
+            CalculatedStudentStateID=self._maybe(0.995, f"1{number * 97:09d}"),
             LanguageIDPrimary=language,
-            LanguageIDNative=language if self._chance(0.6) else None,
+            LanguageIDNative=self._maybe(0.6, language),
         )
-        return Pupil(student_id, grade, zone, special), name_id
+        return Pupil(student_id, name_id, grade, zone, special)
 
     def _add_person(self, role: str, last: str, *, female: bool, **fields: Any) -> int:
         """Add a name, phones and e-mail addresses. Return the NameID."""
         student = role in ("child", "teenager")
         legal = first_name(self.rng, female=female)
-        middle = first_name(self.rng, female=female) if self._chance(0.78) else None
+        middle = self._maybe(0.78, first_name(self.rng, female=female))
         first = w.NICKNAMES.get(legal, legal)
         if student or self._chance(0.3):
             fields |= {"FirstNameLegal": legal, "MiddleNameLegal": middle, "LastNameLegal": last}
@@ -201,7 +202,7 @@ class Town:
             FirstName=first,
             MiddleName=middle,
             LastName=last,
-            NameSuffixID=self.rng.randint(1, 5) if not female and self._chance(0.04) else None,
+            NameSuffixID=self._maybe(0.0 if female else 0.04, self.rng.randint(1, 5)),
             IsStudentName=student,
             # Some of the staff have children in the district.
             IsGuardianName=role == "guardian" or (role == "staff" and self._chance(0.08)),
@@ -217,9 +218,7 @@ class Town:
                 PHONES,
                 NameID=name_id,
                 **phone_number(self.rng),
-                Extension=str(self.rng.randrange(100, 9999))
-                if kind == "Work" and self._chance(0.4)
-                else None,
+                Extension=self._maybe(0.4 if kind == "Work" else 0.0, str(self.rng.randrange(100, 9999))),
                 PhoneTypeID=_PHONE_TYPES[kind],
                 Rank=rank,
                 IsConfidential=self._chance(0.025),

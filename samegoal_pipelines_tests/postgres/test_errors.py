@@ -1,7 +1,7 @@
 """Why a connection failed. Only a server that does not answer is worth another try."""
 
 import re
-import socket
+import socketserver
 import struct
 import threading
 from collections.abc import Iterator
@@ -37,29 +37,23 @@ REFUSALS = [
 @contextmanager
 def refusing_server(state: str, message: str, severity: str = "FATAL") -> Iterator[str]:
     """Serve on this machine; refuse each login with this SQLSTATE and message. Yields the URL."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=_serve, args=(listener, state, message, severity), daemon=True).start()
-        yield f"postgresql://sam:hidden@127.0.0.1:{listener.getsockname()[1]}/warehouse"
-        listener.shutdown(socket.SHUT_RDWR)
-
-
-def _serve(listener: socket.socket, state: str, message: str, severity: str) -> None:
     fields = (("S", severity), ("V", "FATAL"), ("C", state), ("M", message))
     body = b"".join(f"{kind}{text}\0".encode() for kind, text in fields) + b"\0"
-    while True:
-        try:
-            connection, _ = listener.accept()
-        except OSError:
-            return
-        with connection, connection.makefile("rb") as stream:
-            while head := stream.read(8):
+
+    class Refusing(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while head := self.rfile.read(8):
                 length, code = struct.unpack("!II", head)
-                stream.read(length - 8)
-                if code in (SSL_REQUEST, GSS_REQUEST):
-                    connection.sendall(b"N")
-                    continue
-                connection.sendall(b"E" + struct.pack("!I", len(body) + 4) + body)
-                break
+                self.rfile.read(length - 8)
+                if code not in (SSL_REQUEST, GSS_REQUEST):
+                    self.wfile.write(b"E" + struct.pack("!I", len(body) + 4) + body)
+                    return
+                self.wfile.write(b"N")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"postgresql://sam:hidden@127.0.0.1:{server.server_address[1]}/warehouse"
+        server.shutdown()
 
 
 def refusal(url: str) -> WarehouseError:
@@ -127,19 +121,17 @@ def test_the_real_refusals_are_understood(
     assert not error.transient
 
 
-@pytest.mark.parametrize("state", ["starting up", "shutting down"])
-def test_a_server_that_is_not_ready_is_worth_another_try(state: str) -> None:
-    with refusing_server("57P03", f"the database system is {state}") as url:
-        error = refusal(url)
-    assert isinstance(error, WarehouseUnavailableError)
-    assert "no connection to Postgres; check that the server is up" in str(error)
-
-
-def test_nobody_answering_is_worth_another_try() -> None:
-    with refusing_server("57P03", "not reached") as gone:
-        pass
-    for url in (gone, "postgresql://sam@/warehouse?host=/nowhere"):
-        assert isinstance(refusal(url), WarehouseUnavailableError)
+def test_a_server_that_is_silent_not_ready_or_lost_in_the_middle_is_worth_another_try() -> None:
+    errors = []
+    for state in ("starting up", "shutting down"):
+        with refusing_server("57P03", f"the database system is {state}") as url:
+            errors.append(refusal(url))
+    errors += [refusal(silent) for silent in (url, "postgresql://sam@/warehouse?host=/nowhere")]
+    for text in ("server closed the connection unexpectedly", "SSL SYSCALL error: EOF detected"):
+        errors.append(from_database(psycopg2.OperationalError(text), "publishing"))
+    for error in errors:
+        assert isinstance(error, WarehouseUnavailableError)
+        assert "no connection to Postgres; check that the server is up" in str(error)
 
 
 def test_with_several_servers_the_one_that_refuses_counts_more_than_the_one_that_is_down() -> None:
@@ -147,11 +139,6 @@ def test_with_several_servers_the_one_that_refuses_counts_more_than_the_one_that
         port = DatabaseURL.parse(url).parts["port"]
         error = refusal(f"postgresql://sam@127.0.0.1:1,127.0.0.1:{port}/warehouse")
     assert "refused the login" in str(error)
-
-
-def test_a_connection_that_is_lost_in_the_middle_is_worth_another_try() -> None:
-    for text in ("server closed the connection unexpectedly", "SSL SYSCALL error: EOF detected"):
-        assert from_database(psycopg2.OperationalError(text), "publishing").transient
 
 
 def test_a_standby_is_told_apart(database_url: str) -> None:

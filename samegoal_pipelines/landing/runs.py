@@ -14,7 +14,8 @@ from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.tables.vocabulary import ACTIVE
 from samegoal_pipelines.transforms.gate import Students
 from samegoal_pipelines.transforms.reads import rows_by_object
-from samegoal_pipelines.transforms.snapshot import SnapshotPayload, statuses_of
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload
+from samegoal_pipelines.transforms.status import statuses_of
 from samegoal_pipelines.warehouse.snapshots import RunIdentity, Snapshot
 
 HELD_SNAPSHOT = "held_snapshot"

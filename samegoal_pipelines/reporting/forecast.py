@@ -20,8 +20,8 @@ from samegoal_pipelines.reporting.nightly_status import Board, DistrictNight
 from samegoal_pipelines.tables.history import STATUS
 from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.tables.vocabulary import ACTIVE
-from samegoal_pipelines.transforms.forecast import UNCERTAIN_STATUS, Flip, forecast_statuses
 from samegoal_pipelines.transforms.gate import Measured, judge
+from samegoal_pipelines.transforms.status import UNCERTAIN_STATUS, Flip, forecast_statuses
 from samegoal_pipelines.warehouse.changes import valid_on
 from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines.warehouse.snapshots import Snapshot

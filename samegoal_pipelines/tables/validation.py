@@ -1,13 +1,12 @@
 """Check a frame against its declaration; the report names columns, checks and counts, never a value."""
 
-from functools import cache, partial, reduce
+from functools import cache, partial
 
 import pandas as pd
 import pandera.pandas as pa
-import pyarrow.compute as pc
 from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 
-from samegoal_pipelines.tables.checks import CHECKS, Check, Mask, arrow, given, unique
+from samegoal_pipelines.tables.checks import CHECKS, Check, Mask, unique
 from samegoal_pipelines.tables.declaration import UNREADABLE, Table
 
 # A report shortens column names, because an unexpected name can be anything.
@@ -51,20 +50,19 @@ def _checks(table: Table) -> dict[str, Check]:
 
 def _key_is_given(key: tuple[str, ...], frame: pd.DataFrame) -> Mask:
     """A key is only null if the row lists it in Unreadable."""
-    keys = reduce(pc.and_, (given(frame[name]) for name in key))
-    return pc.or_(keys, given(frame[UNREADABLE.name]))
+    return frame[[*key]].notna().all(axis="columns") | frame[UNREADABLE.name].notna()
 
 
 def _is_json_object(frame: pd.DataFrame) -> Mask:
     """The rules need it to know which field was unreadable."""
-    values = arrow(frame[UNREADABLE.name])
-    return pc.and_(pc.starts_with(values, "{"), pc.ends_with(values, "}"))
+    texts = frame[UNREADABLE.name].str
+    return texts.startswith("{") & texts.endswith("}")
 
 
 def _as_pandas(check: Check, frame: pd.DataFrame) -> pd.Series | bool:
     """A check's result as pandera takes it."""
     mask = check(frame)
-    return mask if isinstance(mask, bool) else mask.fill_null(True).to_pandas()
+    return mask if isinstance(mask, bool) else mask.fillna(True)
 
 
 def violations(frame: pd.DataFrame, table: Table) -> str:
@@ -105,7 +103,7 @@ def _is_as_declared(frame: pd.DataFrame, table: Table) -> bool:
         return False
     try:
         masks = (check(frame) for check in _checks(table).values())
-        return all(mask if isinstance(mask, bool) else not mask.false_count for mask in masks)
+        return all(mask if isinstance(mask, bool) else mask.all() for mask in masks)
     except Exception:  # the report says which check raised
         return False
 

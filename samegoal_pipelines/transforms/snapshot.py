@@ -18,7 +18,7 @@ from samegoal_pipelines.transforms.demographics import parent_tables, student_ta
 from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.explanation import explain_absences
 from samegoal_pipelines.transforms.reads import reading_notes
-from samegoal_pipelines.transforms.status import StudentStatuses, classify_students
+from samegoal_pipelines.transforms.status import classify_students
 from samegoal_pipelines.transforms.withholding import WITHHOLD, Withholding, withholding_notes
 
 Raw = Mapping[str, pd.DataFrame]
@@ -117,12 +117,6 @@ def assemble_snapshot(
         notes=(*withholding_notes(restriction_known, withholding), *reading_notes(reads)),
         shows=withholding,
     )
-
-
-def statuses_of(raw_enrollments: Raw, today: date) -> StudentStatuses:
-    """The status of each student of landed enrollments on `today`, and who is uncertain."""
-    filtered = filter_enrollments(raw_enrollments, today)
-    return classify_students(filtered.enrollments, filtered.excluded, today)
 
 
 def _with_student_number(rows: pd.DataFrame, students: pd.DataFrame) -> pd.DataFrame:

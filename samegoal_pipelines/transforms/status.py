@@ -1,9 +1,10 @@
-"""Which status each student has, why, which enrollment decided it, and who is too uncertain to get a status.
+"""Which status each student has, why, which enrollment decided it, who is uncertain, and a forecast.
 
 Which enrollments count is decided in `enrollments`.
 """
 
-from datetime import date
+from collections.abc import Mapping
+from datetime import date, timedelta
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +12,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from samegoal_pipelines.tables.enrollments import STUDENT_STATUS
+from samegoal_pipelines.tables.enrollments import STUDENT_STATUS, UNCERTAIN_STUDENTS
 from samegoal_pipelines.tables.vocabulary import GRADUATED_CODE, STATUS_OF_REASON, UNCERTAIN
 from samegoal_pipelines.transforms.columns import (
     EPOCH,
     FOREVER,
+    MISSING,
     NOWHERE,
     Columns,
     best_rows,
@@ -23,15 +25,18 @@ from samegoal_pipelines.transforms.columns import (
     days,
     first_that_holds,
     flags,
+    frame_from,
     frame_of,
     group_codes,
     ids,
     plain,
     take,
 )
+from samegoal_pipelines.transforms.enrollments import filter_enrollments, rows_of_students
 
 # When an enrollment is, in increasing order of precedence.
 PAST, UPCOMING, CURRENT = range(3)
+UNCERTAIN_STATUS = "uncertain"
 
 
 class StudentStatuses(NamedTuple):
@@ -39,6 +44,15 @@ class StudentStatuses(NamedTuple):
 
     statuses: pd.DataFrame
     uncertain: pd.DataFrame
+
+
+class Flip(NamedTuple):
+    """A student whose status changes on a day. None: no row. `uncertain`: a row leaves it in doubt."""
+
+    student_id: int
+    day: date
+    old_status: str | None
+    new_status: str | None
 
 
 def classify_students(enrollments: pd.DataFrame, excluded: pd.DataFrame, today: date) -> StudentStatuses:
@@ -62,7 +76,14 @@ def classify_students(enrollments: pd.DataFrame, excluded: pd.DataFrame, today: 
     rows = deciding[known]
     decided_by = when[rows]
     found = {name: plain(take(columns[name], rows)) for name in STUDENT_STATUS.names if name in columns}
-    reason = _reasons(decided_by, has_past[known], found["withdrawal_code"])
+    holds = {
+        "current_enrollment": decided_by == CURRENT,
+        "between_enrollments": (decided_by == UPCOMING) & has_past[known],
+        "upcoming_enrollment_only": decided_by == UPCOMING,
+        "graduated": flags(pc.equal(found["withdrawal_code"], GRADUATED_CODE)),
+        "withdrawn": decided_by == PAST,
+    }
+    reason = first_that_holds(holds, STATUS_OF_REASON)
     found["status"] = take(pa.array(STATUS_OF_REASON.values()), reason)
     found["reason"] = take(pa.array(STATUS_OF_REASON), reason)
     statuses = frame_of({name: found[name] for name in STUDENT_STATUS.names})
@@ -91,18 +112,6 @@ def deciding_order(columns: Columns, today: date) -> dict[str, np.ndarray]:
     }
 
 
-def _reasons(when: np.ndarray, has_past: np.ndarray, code: pa.Array) -> np.ndarray:
-    """For each student, the position in STATUS_OF_REASON of the first reason that the enrollments give."""
-    holds = {
-        "current_enrollment": when == CURRENT,
-        "between_enrollments": (when == UPCOMING) & has_past,
-        "upcoming_enrollment_only": when == UPCOMING,
-        "graduated": flags(pc.equal(code, GRADUATED_CODE)),
-        "withdrawn": when == PAST,
-    }
-    return first_that_holds(holds, STATUS_OF_REASON)
-
-
 def _uncertain_students(excluded: pd.DataFrame, enrolled: np.ndarray) -> pd.DataFrame:
     """The students whom quarantined rows leave in doubt, with those rows' reasons."""
     rows = excluded.loc[excluded["reason"].isin(UNCERTAIN) & excluded["student_id"].notna()]
@@ -111,8 +120,61 @@ def _uncertain_students(excluded: pd.DataFrame, enrolled: np.ndarray) -> pd.Data
     reasons: dict[int, set[str]] = {}
     for student, reason in zip(rows["student_id"].tolist(), rows["reason"].tolist(), strict=True):
         reasons.setdefault(student, set()).add(reason)
-    students = sorted(reasons)
-    in_words = [",".join(sorted(reasons[student], key=UNCERTAIN.index)) for student in students]
-    return frame_of(
-        {"student_id": pa.array(students, pa.int64()), "reasons": pa.array(in_words, pa.string())}
-    )
+    doubts = [
+        {"student_id": student, "reasons": ",".join(sorted(reasons[student], key=UNCERTAIN.index))}
+        for student in sorted(reasons)
+    ]
+    return frame_from(doubts, UNCERTAIN_STUDENTS.arrow_types)
+
+
+# -- on other days --
+
+
+def statuses_of(raw_enrollments: Mapping[str, pd.DataFrame], today: date) -> StudentStatuses:
+    """The status of each student of landed enrollments on `today`, and who is uncertain."""
+    filtered = filter_enrollments(raw_enrollments, today)
+    return classify_students(filtered.enrollments, filtered.excluded, today)
+
+
+def forecast_statuses(raw: Mapping[str, pd.DataFrame], today: date, horizon: int) -> list[Flip]:
+    """The changes on the `horizon` days after `today` if nobody edits `raw_enrollments`, by day and student.
+
+    A status only changes on a first day, the day after a last day, or when a row leaves the import window. So
+    only students with such a day are classified again, and only for that day.
+    """
+    students, turning = _turning_days(raw, today, horizon)
+    statuses = _statuses_among(students, raw, today)
+    found = []
+    for turn in np.unique(turning).tolist():
+        day, concerned = EPOCH + timedelta(days=turn), np.unique(students[turning == turn])
+        then = _statuses_among(concerned, raw, day)
+        for student in concerned.tolist():
+            old, new = statuses.get(student), then.get(student)
+            if old != new:
+                found.append(Flip(student, day, old, new))
+                statuses[student] = new
+    return found
+
+
+def _turning_days(
+    raw: Mapping[str, pd.DataFrame], today: date, horizon: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Students and the days within the horizon on which their status may change."""
+    filtered, now = filter_enrollments(raw, today), (today - EPOCH).days
+    names = ["student_id", "first_day", "last_day"]
+    columns = columns_of(pd.concat([filtered.enrollments[names], filtered.excluded[names]]))
+    first, last = (days(columns[name]).astype(np.int64) for name in ("first_day", "last_day"))
+    # A row is past after its last day. A year and a day or two later (29 February) it leaves the window.
+    turning = np.concatenate([first, last + 1, last + 366, last + 367])
+    students = np.tile(ids(columns["student_id"]), 4)
+    within = (students != MISSING) & (turning > now) & (turning <= now + horizon)
+    return students[within], turning[within]
+
+
+def _statuses_among(
+    students: np.ndarray, raw: Mapping[str, pd.DataFrame], today: date
+) -> dict[int, str | None]:
+    """The statuses of these students."""
+    statuses, uncertain = statuses_of(rows_of_students(raw, students), today)
+    known = dict(zip(statuses["student_id"].tolist(), statuses["status"].tolist(), strict=True))
+    return known | dict.fromkeys(uncertain["student_id"].tolist(), UNCERTAIN_STATUS)

@@ -18,9 +18,8 @@ from samegoal_pipelines.landing.runs import LandedEvidence, RunLanding
 from samegoal_pipelines.reporting.forecast import Ahead, first_hold, look_ahead
 from samegoal_pipelines.reporting.nightly_status import read_board
 from samegoal_pipelines.tables.limits import Limits
-from samegoal_pipelines.transforms.forecast import Flip
 from samegoal_pipelines.transforms.gate import Students
-from samegoal_pipelines.transforms.snapshot import statuses_of
+from samegoal_pipelines.transforms.status import Flip, statuses_of
 from samegoal_pipelines.warehouse.snapshots import RunIdentity, Snapshot
 from samegoal_pipelines_tests.reporting.factories import attempt, land, register
 from samegoal_pipelines_tests.transforms.builders import enrollments, entry

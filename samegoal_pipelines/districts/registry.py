@@ -109,7 +109,7 @@ class District:
     def public_facts(self) -> dict[str, Any]:
         """Everything about the district except secrets. `gate_limits` are the ones in force."""
         facts = {each.name: getattr(self, each.name) for each in fields(District)}
-        facts["gate_limits"] = self.limits.values
+        facts["gate_limits"] = dict(self.limits)
         del facts["qmlativ_district_id"], facts["qmlativ_entity_id"]
         return facts
 

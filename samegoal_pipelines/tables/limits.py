@@ -8,6 +8,10 @@ from dataclasses import dataclass
 
 FEWEST = 3  # students: a fifth of a smaller district means nothing
 PERCENT, STUDENTS = "%", "students"
+_VALUES = {
+    PERCENT: "a percentage: a number from 0 to 100",
+    STUDENTS: "a number of students: a whole number from 0",
+}
 
 
 @dataclass(frozen=True)
@@ -155,31 +159,22 @@ BY_NAME = {limit.name: limit for limit in LIMITS}
 SHARES = tuple(limit for limit in LIMITS if limit.numerator)
 
 
-@dataclass(init=False)
-class Limits:
-    """The limits in force: the defaults, except those that a district has changed, or a `ValueError`."""
-
-    values: dict[str, float]
+class Limits(dict[str, float]):
+    """The limits in force, by name: the defaults, except those that a district has changed."""
 
     def __init__(self, **changed: float) -> None:
+        """Raise ValueError if there is no such limit, or it cannot have this value."""
         if unknown := sorted(changed.keys() - BY_NAME.keys()):
             raise ValueError(
                 f"the gate has no limit named {', '.join(unknown)}; its limits are {', '.join(BY_NAME)}"
             )
+        super().__init__({limit.name: limit.default for limit in LIMITS})
         for name, value in changed.items():
-            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-            students = BY_NAME[name].unit == STUDENTS
-            if students and not (number and value >= 0 and value == int(value)):
-                raise ValueError(f"the limit {name} is a number of students: a whole number from 0")
-            if not students and not (number and 0 <= value <= 100):
-                raise ValueError(f"the limit {name} is a percentage: a number from 0 to 100")
-        self.values = {
-            one.name: (int if one.unit == STUDENTS else float)(changed.get(one.name, one.default))
-            for one in LIMITS
-        }
-
-    def __getitem__(self, name: str) -> float:
-        return self.values[name]
+            unit = BY_NAME[name].unit
+            sound = type(value) in (int, float) and math.isfinite(value) and value >= 0
+            if not sound or (value > 100 if unit == PERCENT else value != int(value)):
+                raise ValueError(f"the limit {name} is {_VALUES[unit]}")
+            self[name] = float(value) if unit == PERCENT else int(value)
 
     def least(self, limit: Limit, whole: int) -> int:
         """The number of rows from which this limit's share of `whole` rows counts."""

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from samegoal_pipelines.tables.checks import arrow
 from samegoal_pipelines.tables.vocabulary import PLACEHOLDER_DATES
 
 Columns = Mapping[str, pa.Array]
@@ -32,11 +33,7 @@ DENSE_ENOUGH = 4
 
 def columns_of(frame: pd.DataFrame) -> dict[str, pa.Array]:
     """The frame's columns as contiguous Arrow arrays, copied only if necessary."""
-    columns = {str(name): pa.array(column.array) for name, column in frame.items()}
-    return {
-        name: values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-        for name, values in columns.items()
-    }
+    return {str(name): arrow(column) for name, column in frame.items()}
 
 
 def frame_of(columns: Columns) -> pd.DataFrame:
@@ -199,13 +196,6 @@ def best_row_of(
     best = best_rows(codes, len(found), [field[rows] for field in fields])
     at = np.append(best, NOWHERE)[RowIndex(found, "group").find(wanted)]
     return np.asarray(np.append(rows, NOWHERE)[at])
-
-
-def greatest_per_group(frame: pd.DataFrame, by: str, order: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """The greatest row of each group, as in `best_rows`."""
-    codes, found = group_codes(ids(columns_of(frame[[by]])[by]))
-    rows = best_rows(codes, len(found), [*order.values()])
-    return frame.iloc[np.sort(rows[rows != NOWHERE])]
 
 
 def lowest_first(values: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ and which are published in `snapshot`.
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import astuple
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from samegoal_pipelines.tables.people import (
     PARENT_DEMOGRAPHICS,
     RESTRICTED_PAIRS,
     STUDENT_DEMOGRAPHICS,
+    WITHHOLDING_USED,
 )
 from samegoal_pipelines.transforms.columns import (
     MISSING,
@@ -187,12 +189,8 @@ def _list_numbers(raw: Raw, confidential: _Confidential) -> pd.DataFrame:
 
 def _switches(withholding: Withholding) -> pd.DataFrame:
     """The contact switches, to be landed with the contacts that were made with them."""
-    return frame_of(
-        {
-            "shows_restricted_contacts": pa.array([withholding.show_restricted_contacts]),
-            "shows_confidential_phones": pa.array([withholding.show_confidential_phones]),
-        }
-    )
+    switches = zip(WITHHOLDING_USED.names, astuple(withholding), strict=True)
+    return frame_from([dict(switches)], WITHHOLDING_USED.arrow_types)
 
 
 # -- lookups --
@@ -214,14 +212,10 @@ def _is_denied(flag: pa.Array) -> np.ndarray:
 
 def _sound_tables(raw: Raw) -> dict[str, dict[str, pa.Array]]:
     """The raw tables' columns without rows that have an unreadable field; those are quarantined."""
-    tables = {}
-    for name, frame in raw.items():
-        columns = columns_of(frame)
-        unreadable = present(columns["Unreadable"])
-        if unreadable.any():
-            columns = {field: take(values, np.flatnonzero(~unreadable)) for field, values in columns.items()}
-        tables[name] = columns
-    return tables
+    sound = {name: frame["Unreadable"].isna() for name, frame in raw.items()}
+    return {
+        name: columns_of(frame if sound[name].all() else frame[sound[name]]) for name, frame in raw.items()
+    }
 
 
 def _describe(

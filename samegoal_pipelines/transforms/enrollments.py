@@ -134,17 +134,22 @@ def count_outcomes(filtered: FilteredEnrollments) -> dict[str, int]:
     rows that Qmlativ flags as cross-entity courses although they do not have the code.
     """
     reasons = filtered.excluded["reason"]
-    students = filtered.excluded["student_id"]
-    others = pd.concat([students[reasons != "cecs"], filtered.enrollments["student_id"]])
-    cecs = students[reasons == "cecs"].dropna()
     return {
         "counted": len(filtered.enrollments),
         "repeated": filtered.repeated,
         "placeholder_dates": filtered.placeholder_dates,
         **{reason: int((reasons == reason).sum()) for reason in OUTCOME_OF_REASON},
-        "cecs_only_students": int(cecs[~cecs.isin(others)].nunique()),
+        "cecs_only_students": cecs_only(filtered.enrollments, filtered.excluded)["student_id"].nunique(),
         "flagged_without_code": int(filtered.enrollments["is_cross_entity_course"].sum()),
     }
+
+
+def cecs_only(enrollments: pd.DataFrame, excluded: pd.DataFrame) -> pd.DataFrame:
+    """The excluded rows of students who only have cross-entity course enrollments."""
+    is_cecs = excluded["reason"] == "cecs"
+    others = pd.concat([excluded.loc[~is_cecs, "student_id"], enrollments["student_id"]])
+    cecs = excluded[is_cecs].dropna(subset="student_id")
+    return cecs[~cecs["student_id"].isin(others)]
 
 
 def _with_real_dates(entries: Columns) -> tuple[dict[str, pa.Array], int]:

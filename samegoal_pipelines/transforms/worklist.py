@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from samegoal_pipelines.tables import worklist as problems
 from samegoal_pipelines.tables.vocabulary import GRADUATED_CODE, UNCERTAIN
-from samegoal_pipelines.transforms.columns import columns_of, greatest_per_group
-from samegoal_pipelines.transforms.enrollments import window_start
+from samegoal_pipelines.transforms.columns import columns_of
+from samegoal_pipelines.transforms.enrollments import cecs_only, window_start
 from samegoal_pipelines.transforms.explanation import year_names
 from samegoal_pipelines.transforms.status import PAST, UPCOMING, deciding_order
 
@@ -47,7 +47,6 @@ _IDENTITY = {
 # The id that a quarantined row names and no list knows.
 _ODD_ID = {"unknown_withdrawal_code": "WithdrawalCodeID", "no_school_year": "SchoolYearID"}
 
-_KEY = ["problem", "student_id", "enrollment_id"]
 _LISTED = ["student_id", "enrollment_id", "building", "building_reporting_id"]
 _TEXT = pd.ArrowDtype(pa.string())
 
@@ -105,9 +104,10 @@ def _upcoming_after_withdrawal(counted: pd.DataFrame, statuses: pd.DataFrame, to
     """
     between = statuses.loc[statuses["reason"] == "between_enrollments", "student_id"]
     theirs = counted[counted["student_id"].isin(between)]
-    when = deciding_order(columns_of(theirs), today)["when"]
-    past, upcoming = theirs[when == PAST], theirs[when == UPCOMING]
-    last = greatest_per_group(past, "student_id", deciding_order(columns_of(past), today))
+    order = _order(theirs, today)
+    upcoming, past = (theirs[order["when"] == when] for when in (UPCOMING, PAST))
+    last = past.loc[order.loc[past.index].sort_values([*order]).index]
+    last = last.drop_duplicates("student_id", keep="last")
     left = last[last["withdrawal_code"].notna() & ~_closes_the_year(counted)[last.index]]
     rows = upcoming.merge(
         left[["student_id", "last_day", "withdrawal_code"]], on="student_id", suffixes=("", "_left")
@@ -130,21 +130,19 @@ def _closes_the_year(counted: pd.DataFrame) -> pd.Series:
 
 def _cecs_only(excluded: pd.DataFrame, counted: pd.DataFrame) -> pd.DataFrame:
     """The latest enrollment of each student who only has cross-entity course enrollments."""
-    is_cecs = excluded["reason"] == "cecs"
-    others = pd.concat([excluded.loc[~is_cecs, "student_id"], counted["student_id"]])
-    cecs = excluded[is_cecs & ~excluded["student_id"].isin(others)].dropna(subset="student_id")
-    cecs = cecs.sort_values(["student_id", "first_day", "enrollment_id"], na_position="first")
+    by = ["student_id", "first_day", "enrollment_id"]
+    cecs = cecs_only(counted, excluded).sort_values(by, na_position="first")
     rows = cecs.drop_duplicates("student_id", keep="last")
     return _listed(problems.CECS_ONLY, rows, "every enrollment is CECS; the latest " + _period(rows))
 
 
 def _ties(counted: pd.DataFrame, statuses: pd.DataFrame, today: date) -> pd.DataFrame:
     """Enrollments that lose to the deciding one only because of its higher id."""
-    several = counted[counted.duplicated(["student_id", "first_day"], keep=False)].reset_index(drop=True)
-    order = pd.DataFrame(deciding_order(columns_of(several), today)).drop(columns="enrollment_id")
-    ranked = several.join(order.add_prefix("by_"))
+    several = counted[counted.duplicated(["student_id", "first_day"], keep=False)]
+    order = _order(several, today).drop(columns="enrollment_id").add_prefix("by_")
+    ranked = several.join(order)
     deciding = ranked[ranked["enrollment_id"].isin(statuses["enrollment_id"])]
-    rows = ranked.merge(deciding, on=["student_id", *order.add_prefix("by_")], suffixes=("", "_deciding"))
+    rows = ranked.merge(deciding, on=["student_id", *order], suffixes=("", "_deciding"))
     rows = rows[rows["enrollment_id"] != rows["enrollment_id_deciding"]]
     differing = _differing(rows, "_deciding")
     detail = (
@@ -236,6 +234,11 @@ def _the_past_moved(before: pd.DataFrame, now: pd.DataFrame, today: date) -> pd.
 # -- helpers --
 
 
+def _order(rows: pd.DataFrame, today: date) -> pd.DataFrame:
+    """`deciding_order` of these rows."""
+    return pd.DataFrame(deciding_order(columns_of(rows), today), rows.index)
+
+
 def _with_plain_texts(filtered: Mapping[str, pd.DataFrame]) -> list[pd.DataFrame]:
     """The counted and the excluded enrollments, with strings in place of dictionaries."""
     texts = {"building", "building_reporting_id", "withdrawal_code", "reason"}
@@ -275,8 +278,8 @@ def _in_order(listed: pd.DataFrame, students: pd.DataFrame) -> pd.DataFrame:
 
     By school (none last), problem, student and enrollment. Of several rows with one key, the first one.
     """
-    listed = listed.drop_duplicates(_KEY)
-    place, fix = listed["problem"].map(problems.PROBLEMS.index), listed["problem"].map(problems.FIX)
+    listed = listed.drop_duplicates([*problems.REGISTRAR_WORKLIST.key])
+    place, fix = (listed["problem"].map(which) for which in (problems.PROBLEMS.index, problems.FIX))
     listed = listed.assign(place=place, fix=fix)
     listed = listed.sort_values(["building", "place", "student_id", "enrollment_id"], ignore_index=True)
     numbered = students.dropna(subset="StudentNumber").sort_values("SchoolYearIDAsked", na_position="first")

@@ -60,7 +60,7 @@ def test_a_district_is_found_as_it_was_registered(registry):
         "secret_set_by": "Pat",
         "active": True,
         "source_host": "skyward.example.org",
-        "gate_limits": Limits().values,
+        "gate_limits": Limits(),
         "show_restricted_contacts": False,
         "show_confidential_phones": False,
         **dict.fromkeys(("token_url", "access_name", "contact", "qmlativ_code", "qmlativ_name")),

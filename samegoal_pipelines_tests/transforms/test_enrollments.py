@@ -2,12 +2,18 @@
 
 import json
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 
 from samegoal_pipelines.tables.vocabulary import QUARANTINED, UNCERTAIN
-from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, count_outcomes, window_start
+from samegoal_pipelines.transforms.enrollments import (
+    FilteredEnrollments,
+    contradicts_inclusive_reading,
+    count_outcomes,
+    observe_end_dates,
+    window_start,
+)
 from samegoal_pipelines_tests.transforms.builders import (
     Classified,
     Row,
@@ -226,6 +232,41 @@ def test_a_sound_current_enrollment_makes_certain_and_nothing_else_does():
     between = classified(*doubtful, entry(4, "2025-08-13", "2026-05-28"), entry(5, "2027-01-07"))
     assert between.statuses.empty
     assert between.uncertain.values.tolist() == [[1, "no_start_date,no_school_year"]]
+
+
+# Whether EndDate is the last day enrolled
+
+
+def observed(*dates: tuple[date | None, date | None]) -> dict[int, int]:
+    """What enrollments with these pairs of EndDate and WithdrawalDate show."""
+    rows = [entry(n, "2026-08-12", end, WithdrawalDate=left) for n, (end, left) in enumerate(dates)]
+    return observe_end_dates(enrollments(rows, TODAY))
+
+
+@pytest.mark.parametrize(
+    ("differences", "contradicts"),
+    [
+        ([1] * 30, False),  # the day after, as the rules assume
+        ([0] * 12 + [1] * 8, True),  # the same day in most rows
+        ([0] * 19, False),  # too few rows
+        ([0] * 11 + [1] * 9, False),  # too few of them
+        ([3] * 40, False),  # neither reading
+        ([], False),
+    ],
+)
+def test_the_same_day_in_most_of_enough_rows_contradicts_the_reading(differences, contradicts):
+    seen = observed(*((TODAY, TODAY + timedelta(days=days)) for days in differences))
+    assert contradicts_inclusive_reading(seen) == contradicts
+    assert seen == {days: differences.count(days) for days in differences}
+
+
+def test_rows_without_both_dates_tell_nothing_and_the_most_common_differences_come_first():
+    """A placeholder is no date."""
+    placeholders = [(date.fromisoformat(day), date.fromisoformat(day)) for day in PLACEHOLDERS]
+    widest = (date(1, 1, 2), date(9999, 12, 30))
+    pairs = [widest] * 5 + [(TODAY, TODAY + timedelta(days=n)) for n in (5, 5, 5, 1, 1, 1, 1, 0, 0, 20)]
+    seen = observed(*placeholders, (TODAY, None), (None, TODAY), *pairs)
+    assert list(seen.items()) == [((widest[1] - widest[0]).days, 5), (1, 4), (5, 3), (0, 2), (20, 1)]
 
 
 # What is carried along

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from samegoal_pipelines.tables.vocabulary import STATUSES
+from samegoal_pipelines.transforms.status import forecast_statuses
 from samegoal_pipelines_tests.transforms.builders import Row, classify, enrollments, entry, read_entries
 
 with (Path(__file__).parent / "status_cases.csv").open(newline="") as file:
     CASES = list(csv.DictReader(file))  # the integration's thirty, and ours
+assert len(CASES) >= 36
 
 TODAY = date(2026, 10, 12)
 PAST = ("2026-01-07", "2026-05-28")
@@ -65,10 +67,13 @@ def test_each_status_carries_its_deciding_enrollment_and_the_student_s_building(
     assert row.to_dict() == {**decision, **dates, "school_year_id": 2026, **place}
 
 
+def test_a_row_leaves_the_window_a_day_later_after_a_29_february():
+    """28 February 2027 is still in on 29 February 2028, which counts from it."""
+    today = date(2028, 2, 27)
+    raw = enrollments([entry(1, "2026-08-12", "2027-02-28", "82")], today)
+    assert forecast_statuses(raw, today, 5) == [(1, date(2028, 3, 1), "INACTIVE", None)]
+
+
 def test_there_are_four_statuses_and_pre_enrolled_has_a_hyphen():
     """TRANSFERRED, DROPPED_OUT and HISTORICAL_IDLE are not supported."""
     assert STATUSES == ("ENROLLED", "PRE-ENROLLED", "GRADUATED", "INACTIVE")
-
-
-def test_all_worked_cases_are_there():
-    assert len(CASES) >= 36

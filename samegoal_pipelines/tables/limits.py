@@ -37,7 +37,7 @@ class Limit:
     unit: str = PERCENT
     label: str = ""
     numerator: str = ""
-    denominator: str = ""
+    denominator: str = "published_students"
     rows: str = "students"
     least: int = 0
     or_fifth: bool = False
@@ -98,7 +98,6 @@ LIMITS = (
         help="students who lose their last parent with a phone, an e-mail address or a street",
         label="students with no contact left",
         numerator="contacts_lost",
-        denominator="published_students",
         least=5,
         sentence="{of} would lose their last parent with a phone, an e-mail address or a street; the limit"
         " is {limit}",
@@ -122,7 +121,6 @@ LIMITS = (
         help="students who were not published before, as a share of those who were",
         label="students added",
         numerator="added",
-        denominator="published_students",
         or_fifth=True,
         sentence="{part} students would be new, beside {whole} published ones ({share}); the limit is "
         "{limit}",
@@ -135,7 +133,6 @@ LIMITS = (
         help="student numbers that now belong to another student, as a share of the published students",
         label="student numbers of other students",
         numerator="reassigned",
-        denominator="published_students",
         rows="student numbers",
         sentence="{of} would now belong to another student, whom SameGoal would take for the former one; the "
         "limit is {limit}",
@@ -147,7 +144,6 @@ LIMITS = (
         help="students who cannot be read and are carried over as last published",
         label="students who cannot be read",
         numerator="carried_over",
-        denominator="published_students",
         least=25,
         or_fifth=True,
         sentence="{of} cannot be read and would be carried over as last published; the limit is {limit}",

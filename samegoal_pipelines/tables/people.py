@@ -65,11 +65,7 @@ STUDENT_GUARDIAN = qmlativ_object(
     integer("Rank", "1 is the first guardian to contact; a guardian without a rank comes last"),
     flag("IsCustodialGuardian", "True if the guardian has custody"),
     flag("IsEmergencyContact", "True if the guardian is called in an emergency"),
-    flag(
-        "HasActiveRestrictedAccess",
-        "A court or the district restricts access. True, or null where granted: no contact is passed on",
-        optional=True,
-    ),
+    flag("HasActiveRestrictedAccess", "True, or null where granted: no contact is passed on", optional=True),
 )
 NAME_PHONE = qmlativ_object(
     "Demographics/NamePhone",
@@ -302,9 +298,7 @@ RESTRICTION_KNOWN = table(
 WITHHOLDING_USED = table(
     "withholding",
     "The district's contact switches that the rows were made with: one row",
-    flag(
-        "shows_restricted_contacts", "Contacts of parents under restricted access are included", required=True
-    ),
+    flag("shows_restricted_contacts", "Contacts under restricted access are included", required=True),
     flag("shows_confidential_phones", "Phones that are marked as confidential are included", required=True),
 )
 RESTRICTED_PAIRS = table(
@@ -319,10 +313,5 @@ CONFIDENTIAL_PHONES = table(
     "Confidential phone numbers of students and parents tonight, published or not",
     integer("student_id", "Qmlativ's StudentID; null: the number is a parent's"),
     integer("parent_id", "Qmlativ's NameID of the guardian; null: the number is a student's own"),
-    text(
-        "digits",
-        "The number without country code and extension, digits only; empty if it cannot be read, "
-        "which withholds all phones of that person",
-        required=True,
-    ),
+    text("digits", "Digits without country code and extension; empty: all phones withheld", required=True),
 )

@@ -20,29 +20,23 @@ def quarantined_as(reason: str) -> str:
     return f"quarantined: {reason.replace('_', ' ')}"
 
 
-_OF_STUDENT = f"{ENTITY_YEAR}: "
 FIX: dict[str, str] = {
-    NEVER_CLOSED: _OF_STUDENT
-    + "if the student has left, enter EndDate (the last day enrolled) and the withdrawal code; if not, "
-    "close this enrollment and enter one of the current school year",
-    UPCOMING_AFTER_WITHDRAWAL: _OF_STUDENT
-    + "if the student does not come back, delete this enrollment, because it keeps the student ENROLLED; "
-    "if the student comes back, do nothing",
-    CECS_ONLY: _OF_STUDENT
-    + "if this district is the student's home, enter the enrollment at the home campus, or replace the "
-    "withdrawal code CECS if it is wrong; if the student only takes courses here, do nothing",
-    TIE: _OF_STUDENT
-    + "delete the wrong enrollment, or correct StartDate, EndDate or IsDefaultEntity of either one, so that "
-    "it is clear which one decides",
+    NEVER_CLOSED: f"{ENTITY_YEAR}: if the student has left, enter EndDate (the last day enrolled) and the "
+    "withdrawal code; if not, close this enrollment and enter one of the current school year",
+    UPCOMING_AFTER_WITHDRAWAL: f"{ENTITY_YEAR}: if the student does not come back, delete this enrollment, "
+    "because it keeps the student ENROLLED; if the student comes back, do nothing",
+    CECS_ONLY: f"{ENTITY_YEAR}: if this district is the student's home, enter the enrollment at the home "
+    "campus, or replace the withdrawal code CECS if it is wrong; if the student only takes courses here, do "
+    "nothing",
+    TIE: f"{ENTITY_YEAR}: delete the wrong enrollment, or correct StartDate, EndDate or IsDefaultEntity of "
+    "either one, so that it is clear which one decides",
     **{quarantined_as(reason): QUARANTINED[reason].fix for reason in UNCERTAIN},
-    FLAGGED_WITHOUT_CODE: _OF_STUDENT
-    + "if this is a cross-entity course, enter the withdrawal code CECS; if not, clear "
-    "IsCrossEntityCourseEnrollment",
+    FLAGGED_WITHOUT_CODE: f"{ENTITY_YEAR}: if this is a cross-entity course, enter the withdrawal code CECS; "
+    "if not, clear IsCrossEntityCourseEnrollment",
     POSSIBLE_DUPLICATE: "Student Profile: if these records are one person, merge them; if not, correct what "
     "they share; if both are right, do nothing",
-    THE_PAST_MOVED: _OF_STUDENT
-    + "compare with the dates, school and withdrawal code that the enrollment had when it ended; undo the "
-    "change if it is a mistake; if it is a correction, do nothing",
+    THE_PAST_MOVED: f"{ENTITY_YEAR}: compare with the dates, school and withdrawal code that the enrollment "
+    "had when it ended; undo the change if it is a mistake; if it is a correction, do nothing",
 }
 """Problem → the Qmlativ screen and what to change there, in the order in which problems are listed."""
 

@@ -284,21 +284,20 @@ def _confidential_phones(raw: Raw, withholding: Withholding) -> _Confidential:
 def _find_phones(
     tables: Tables, people: np.ndarray, confidential: _Confidential, kinds: Mapping[str, tuple[str, ...]]
 ) -> dict[str, pa.Array]:
-    """The first phone of each person by rank, of each kind, never a confidential one.
-
-    `kinds` maps columns to words in a phone type's code or description. No words: any phone.
-    """
+    """The first phone of each person by rank, of each kind (column → words), never a confidential one."""
     rows = tables["NamePhone"]
     numbers, owners = pc.coalesce(*(given(rows[field]) for field in _NUMBER_FIELDS)), ids(rows["NameID"])
     usable = present(numbers)
     if confidential is not None:
         usable &= _is_denied(rows["IsConfidential"]) & ~_may_be_confidential(rows, owners, confidential)
-    numbers = _with_extensions(numbers, given(rows["Extension"]))
+    extensions = given(rows["Extension"])
+    both = pa.array(present(numbers) & present(extensions))
+    pairs = zip(numbers.filter(both).to_pylist(), extensions.filter(both).to_pylist(), strict=True)
+    extended = pa.array([phones.with_extension(*pair) for pair in pairs], pa.string())
+    numbers = pc.replace_with_mask(numbers, both, extended)
     order = [lowest_first(ids(rows[field])) for field in ("Rank", "NamePhoneID")]
     return {
-        kind: take(
-            numbers, best_row_of(people, owners, usable & _of_kind(tables, words) if words else usable, order)
-        )
+        kind: take(numbers, best_row_of(people, owners, usable & _of_kind(tables, words), order))
         for kind, words in kinds.items()
     }
 
@@ -321,21 +320,14 @@ def _texts(rows: Columns, chosen: np.ndarray) -> Iterator[tuple[str | None, ...]
     return zip(*(take(given(rows[field]), chosen).to_pylist() for field in _NUMBER_FIELDS), strict=True)
 
 
-def _with_extensions(numbers: pa.Array, extensions: pa.Array) -> pa.Array:
-    both = pa.array(present(numbers) & present(extensions))
-    pairs = zip(numbers.filter(both).to_pylist(), extensions.filter(both).to_pylist(), strict=True)
-    extended = pa.array([phones.with_extension(*pair) for pair in pairs], pa.string())
-    return pc.replace_with_mask(numbers, both, extended)
-
-
-def _of_kind(tables: Tables, words: tuple[str, ...]) -> np.ndarray:
-    """For each phone, whether its type's code or description has one of the words."""
-    types = tables["PhoneType"]
-    both = zip(given(types["Code"]).to_pylist(), given(types["Description"]).to_pylist(), strict=True)
-    names = [f"{code or ''} {description or ''}".lower() for code, description in both]
-    about = np.asarray([*(any(word in name for word in words) for name in names), False])
-    keys = tables["NamePhone"]["PhoneTypeID"]
-    return np.asarray(about[_follow(tables, "PhoneType", keys, np.arange(len(keys)))])
+def _of_kind(tables: Tables, words: tuple[str, ...]) -> np.ndarray | bool:
+    """For each phone, whether its type's code or description has one of the words. No words: any phone."""
+    if not words:
+        return True
+    types, keys = tables["PhoneType"], tables["NamePhone"]["PhoneTypeID"]
+    names = zip(*(given(types[field]).to_pylist() for field in ("Code", "Description")), strict=True)
+    about = [any(word in " ".join(filter(None, name)).lower() for word in words) for name in names]
+    return np.asarray([*about, False])[_follow(tables, "PhoneType", keys, np.arange(len(keys)))]
 
 
 def _street_and_zip(tables: Tables, at: Mapping[str, np.ndarray]) -> dict[str, pa.Array]:

@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables import worklist as problems
-from samegoal_pipelines.tables.enrollments import STUDENT_STATUS
 from samegoal_pipelines.tables.vocabulary import (
     CECS_ONLY,
     ENTITY_NOT_INCLUDED,
@@ -29,7 +28,7 @@ from samegoal_pipelines.tables.vocabulary import (
     ROWS_UNREADABLE,
     RULES,
 )
-from samegoal_pipelines.transforms.columns import NOWHERE, columns_of, frame_from, ids, records_of
+from samegoal_pipelines.transforms.columns import NOWHERE, columns_of, ids, records_of
 from samegoal_pipelines.transforms.demographics import student_tables
 from samegoal_pipelines.transforms.enrollments import (
     FilteredEnrollments,
@@ -83,12 +82,9 @@ class SeenEnrollment:
     decides: bool
 
 
-# -- absent students: one cause, one next step --
-
-
 @dataclass(frozen=True)
 class Cause:
-    """Why a student is absent, and what to do."""
+    """Why a student is absent, and the one thing to do next."""
 
     name: str
     sentence: str
@@ -149,9 +145,6 @@ CHANGED_SINCE = Cause(
     "the rows of that night give a status today: rules, or what was landed, changed after it was published",
     "run the night again: samegoal-pipelines sync ID",
 )
-
-
-# -- explanations --
 
 
 @dataclass(frozen=True)
@@ -254,19 +247,19 @@ def explain(
     status, doubt, why = (
         next(iter(_rows_of(student, frame)), None) for frame in (statuses, uncertain, absent)
     )
-    decision = _decision(raw, filtered.enrollments, status, today) if status else None
+    decision = status and _decision(raw, filtered.enrollments, status, today)
     has_record = in_qmlativ = True
     if raw_students is not None:
         in_qmlativ = bool(raw_students["Student"]["StudentID"].eq(student).any())
-        if status and decision:
-            one = frame_from([status], STUDENT_STATUS.arrow_types)
-            known = records_of(student_tables(raw_students, one)["student_demographics"])
-            has_record = bool(known)
-            for row in known:
-                decision["student_number"] = row["student_number"]
+        if decision:
+            own = statuses[statuses["student_id"] == student]
+            described = records_of(student_tables(raw_students, own)["student_demographics"])
+            has_record = bool(described)
+            if has_record:
+                decision["student_number"] = described[0]["student_number"]
     return Explanation(
         window_start=window_start(today),
-        enrollments=tuple(_seen(raw, student, filtered, status, today)),
+        enrollments=tuple(_seen(raw, student, filtered, decision, today)),
         decision=decision,
         uncertain=tuple(doubt["reasons"].split(",")) if doubt else (),
         absent=None if status or doubt else why["why"] if why else NO_ROWS,
@@ -283,7 +276,7 @@ def _seen(
     raw: Mapping[str, pd.DataFrame],
     student: int,
     filtered: FilteredEnrollments,
-    status: Mapping[str, Any] | None,
+    decision: Mapping[str, Any] | None,
     today: date,
 ) -> Iterator[SeenEnrollment]:
     """The student's rows in Qmlativ's order, as the filtered ones are. Each counted row has its own id."""
@@ -314,13 +307,13 @@ def _seen(
             unreadable=unreadable,
             outcome=row["outcome"],
             reason=row["reason"],
-            words=_fate(row, unreadable, today),
-            decides=bool(status and row["enrollment_id"] == status["enrollment_id"]),
+            words=_outcome_in_words(row, unreadable, today),
+            decides=decision is not None and row["enrollment_id"] == decision["enrollment_id"],
         )
         yield before[content]
 
 
-def _fate(row: Mapping[str, Any], unreadable: tuple[str, ...], today: date) -> str:
+def _outcome_in_words(row: Mapping[str, Any], unreadable: tuple[str, ...], today: date) -> str:
     reason = row["reason"]
     if row["outcome"] == "counted":
         return f"counted as {reason}"

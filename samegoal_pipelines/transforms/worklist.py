@@ -105,11 +105,10 @@ def _upcoming_after_withdrawal(counted: pd.DataFrame, statuses: pd.DataFrame, to
     between = statuses.loc[statuses["reason"] == "between_enrollments", "student_id"]
     theirs = counted[counted["student_id"].isin(between)]
     order = _order(theirs, today)
-    upcoming, past = (theirs[order["when"] == when] for when in (UPCOMING, PAST))
-    last = past.loc[order.loc[past.index].sort_values([*order]).index]
+    last = theirs.loc[order[order["when"] == PAST].sort_values([*order]).index]
     last = last.drop_duplicates("student_id", keep="last")
     left = last[last["withdrawal_code"].notna() & ~_closes_the_year(counted)[last.index]]
-    rows = upcoming.merge(
+    rows = theirs[order["when"] == UPCOMING].merge(
         left[["student_id", "last_day", "withdrawal_code"]], on="student_id", suffixes=("", "_left")
     )
     left_after = rows["last_day_left"].astype(_TEXT) + " with code " + rows["withdrawal_code_left"]

@@ -25,6 +25,14 @@ class Verdict:
     absent: dict[int, str] = field(default_factory=dict)
 
 
+def assert_same(ours: Verdict, expected: Verdict) -> None:
+    """Whether two verdicts are equal, in whichever order their rows are."""
+    for verdict in (ours, expected):
+        verdict.counted.sort(key=str)
+        verdict.excluded.sort(key=str)
+    assert ours == expected
+
+
 def judge(district: dict[str, list[Row]], today: date) -> Verdict:
     """Statuses, reasons, deciding enrollments and every row's fate, of a district given as plain rows."""
     verdict = Verdict()

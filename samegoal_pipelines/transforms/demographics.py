@@ -325,9 +325,10 @@ def _of_kind(tables: Tables, words: tuple[str, ...]) -> np.ndarray | bool:
     if not words:
         return True
     types, keys = tables["PhoneType"], tables["NamePhone"]["PhoneTypeID"]
-    names = zip(*(given(types[field]).to_pylist() for field in ("Code", "Description")), strict=True)
-    about = [any(word in " ".join(filter(None, name)).lower() for word in words) for name in names]
-    return np.asarray([*about, False])[_follow(tables, "PhoneType", keys, np.arange(len(keys)))]
+    texts = zip(*(given(types[field]).to_pylist() for field in ("Code", "Description")), strict=True)
+    names = (" ".join(filter(None, both)).lower() for both in texts)
+    about = np.asarray([*(any(word in name for word in words) for name in names), False])
+    return np.asarray(about[_follow(tables, "PhoneType", keys, np.arange(len(keys)))])
 
 
 def _street_and_zip(tables: Tables, at: Mapping[str, np.ndarray]) -> dict[str, pa.Array]:

@@ -80,19 +80,17 @@ def main() -> None:
 
 
 def _recipients_are_valid(service: apprise.NotifyBase, url: str) -> bool:
+    """Whether apprise sends to these addresses. Of `o'hara@example.org` it takes `hara@example.org`."""
     if type(service).__name__ != "NotifyEmail":
         return True
     parts = urlsplit(url)
-    named = parse_qs(parts.query)
-    lists = [unquote(parts.path), *(text for name in _LISTS for text in named.get(name, []))]
-    return all(_is_one_address(one) for text in lists for one in re.split(r"[,;/]", text) if one.strip())
-
-
-def _is_one_address(text: str) -> bool:
-    """Whether apprise sends to this address. Of `o'hara@example.org` it takes `hara@example.org`."""
-    found = is_email(text)  # type: ignore[no-untyped-call]
-    written = text.rpartition("<")[2].strip(" >")
-    return bool(found) and found["full_email"].casefold() == written.casefold()
+    lists = [unquote(parts.path), *(text for name in _LISTS for text in parse_qs(parts.query).get(name, []))]
+    for one in filter(str.strip, re.split(r"[,;/]", ",".join(lists))):
+        found = is_email(one)  # type: ignore[no-untyped-call]
+        written = one.rpartition("<")[2].strip(" >")
+        if not found or found["full_email"].casefold() != written.casefold():
+            return False
+    return True
 
 
 def _send(service: apprise.NotifyBase, request: dict[str, str], *, overflow_is_set: bool) -> bool:

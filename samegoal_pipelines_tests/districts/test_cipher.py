@@ -4,6 +4,7 @@ import errno
 import multiprocessing
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,26 +101,26 @@ def test_what_is_no_key_is_refused_and_not_shown(tmp_path, key):
 
 # -- a new key --
 
-IDS = ["alpha", "beta", "gamma"]
+SECRETS = {one: f"secret of {one}" for one in ("alpha", "beta", "gamma")}
 KILLED = 9
 
 
-def registry(engine: sa.Engine, home: Path, keys: str | None = None) -> Registry:
-    return Registry(engine, SecretCipher(home, keys))
-
-
-def register(registry: Registry, *district_ids: str) -> None:
-    for one in district_ids:
-        facts = {"id": one, "name": one, "client_key": "key", "client_secret": f"secret of {one}"}
+def register(registry: Registry, **secrets: str) -> Registry:
+    for one, secret in secrets.items():
+        facts = {"id": one, "name": one, "client_key": "key", "client_secret": secret}
         registry.add(**facts, base_url=f"https://{one}.example.org/API")
+    return registry
+
+
+@pytest.fixture
+def again(warehouse: sa.Engine, tmp_path: Path) -> Callable[[], Registry]:
+    """The registry of three districts, as each process makes it for itself."""
+    register(Registry(warehouse, SecretCipher(tmp_path, None)), **SECRETS)
+    return lambda: Registry(warehouse, SecretCipher(tmp_path, None))
 
 
 def opened(registry: Registry) -> dict[str, str]:
     return {one.id: registry.connection(one).client_secret.get_secret_value() for one in registry.list()}
-
-
-def all_secrets(*district_ids: str) -> dict[str, str]:
-    return {district_id: f"secret of {district_id}" for district_id in district_ids}
 
 
 def encrypted_secrets(engine: sa.Engine) -> dict[str, bytes]:
@@ -127,15 +128,11 @@ def encrypted_secrets(engine: sa.Engine) -> dict[str, bytes]:
     return {district_id: bytes(secret) for district_id, secret in found}
 
 
-def test_a_new_key_is_made_in_the_file_and_the_old_one_opens_nothing(warehouse, tmp_path):
-    register(registry(warehouse, tmp_path), *IDS)
+def test_a_new_key_is_made_in_the_file_and_the_old_one_opens_nothing(again, warehouse, tmp_path):
     file = tmp_path / "secret.key"
     old, before = file.read_text(), encrypted_secrets(warehouse)
-
-    rotated = registry(warehouse, tmp_path).rotate_key()
-
-    assert rotated == (3, [])
-    assert opened(registry(warehouse, tmp_path)) == all_secrets(*IDS)
+    assert again().rotate_key() == (3, [])
+    assert opened(again()) == SECRETS
     assert old.strip() not in file.read_text()
     assert len(file.read_text().split()) == 1
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -146,51 +143,43 @@ def test_a_new_key_is_made_in_the_file_and_the_old_one_opens_nothing(warehouse, 
             Fernet(old.strip()).decrypt(secret)
 
 
-def test_a_process_that_was_there_before_goes_on_with_the_new_key(warehouse, tmp_path):
+def test_a_process_that_was_there_before_goes_on_with_the_new_key(again):
     """The daemon lives for months."""
-    daemon = registry(warehouse, tmp_path)
-    register(daemon, "alpha")
-    assert opened(daemon) == all_secrets("alpha")
-
-    registry(warehouse, tmp_path).rotate_key()
-
-    assert opened(daemon) == all_secrets("alpha")
-    register(daemon, "beta")
-    assert opened(registry(warehouse, tmp_path)) == all_secrets("alpha", "beta")
+    daemon = again()
+    assert opened(daemon) == SECRETS
+    again().rotate_key()
+    assert opened(daemon) == SECRETS
+    register(daemon, delta="new")
+    assert opened(again()) == SECRETS | {"delta": "new"}
 
 
-def test_a_key_that_is_rotated_while_a_secret_is_being_opened_does_no_harm(warehouse, tmp_path, monkeypatch):
-    daemon = registry(warehouse, tmp_path)
-    register(daemon, "alpha")
+def test_a_key_that_is_rotated_while_a_secret_is_being_opened_does_no_harm(again, monkeypatch):
+    daemon = again()
     looked_up = daemon._stored_credentials
 
     def and_then_the_key_goes(district_id: str) -> Any:
         found = looked_up(district_id)
         monkeypatch.undo()
-        registry(warehouse, tmp_path).rotate_key()
+        again().rotate_key()
         return found
 
     monkeypatch.setattr(daemon, "_stored_credentials", and_then_the_key_goes)
-    assert opened(daemon) == all_secrets("alpha")
+    assert opened(daemon) == SECRETS
 
 
-def test_keys_that_are_none_are_refused_before_anything_changes(warehouse, tmp_path):
-    register(registry(warehouse, tmp_path), "alpha")
+def test_keys_that_are_none_are_refused_before_anything_changes(again, warehouse, tmp_path):
     before = encrypted_secrets(warehouse)
     (tmp_path / "secret.key").write_text("hunter2\n")
     with pytest.raises(DecryptionError, match="contains an invalid key"):
-        registry(warehouse, tmp_path).rotate_key()
+        again().rotate_key()
     assert (tmp_path / "secret.key").read_text() == "hunter2\n"
     assert encrypted_secrets(warehouse) == before
 
 
 @pytest.mark.parametrize("failing", range(1, 10))
 @pytest.mark.parametrize("why", [errno.EIO, errno.ENOENT])
-def test_a_key_file_that_cannot_be_read_for_a_moment_costs_no_secret(
-    warehouse, tmp_path, monkeypatch, failing, why
-):
+def test_a_key_file_that_cannot_be_read_for_a_moment_costs_no_secret(again, monkeypatch, failing, why):
     """As on a network drive. The key of a secret that was skipped must not be removed."""
-    register(registry(warehouse, tmp_path), *IDS)
     read, moments = Path.read_text, iter(range(1, 10))
 
     def read_text(file: Path) -> str:
@@ -201,8 +190,8 @@ def test_a_key_file_that_cannot_be_read_for_a_moment_costs_no_secret(
     with monkeypatch.context() as broken:
         broken.setattr(Path, "read_text", read_text)
         with pytest.raises(DecryptionError, match="cannot be read"):
-            registry(warehouse, tmp_path).rotate_key()
-    assert opened(registry(warehouse, tmp_path)) == all_secrets(*IDS)
+            again().rotate_key()
+    assert opened(again()) == SECRETS
 
 
 def test_a_key_file_that_is_a_link_stays_one(warehouse, tmp_path):
@@ -212,12 +201,10 @@ def test_a_key_file_that_is_a_link_stays_one(warehouse, tmp_path):
     mounted.touch(0o600)
     mounted.write_text(new_key())
     (home / "secret.key").symlink_to(mounted)
-    register(registry(warehouse, home), "alpha")
-
-    registry(warehouse, home).rotate_key()
-
+    linked = register(Registry(warehouse, SecretCipher(home, None)), alpha="secret")
+    linked.rotate_key()
     assert (home / "secret.key").is_symlink()
-    assert opened(registry(warehouse, home)) == all_secrets("alpha")
+    assert opened(linked) == {"alpha": "secret"}
 
 
 # -- killed --
@@ -242,12 +229,11 @@ def _rotate_until_killed(url: str, home: Path, kill_before: int) -> None:
     engine = warehouse_engine.connect(url)
     for event in ("before_cursor_execute", "commit"):
         sa.event.listen(engine, event, counted(lambda *_: None))
-    registry(engine, home).rotate_key()
+    Registry(engine, SecretCipher(home, None)).rotate_key()
     os._exit(0)
 
 
-def test_killed_at_any_moment_every_secret_opens_and_the_next_rotation_finishes(warehouse, tmp_path):
-    register(registry(warehouse, tmp_path), *IDS)
+def test_killed_at_any_moment_every_secret_opens_and_the_next_rotation_finishes(again, warehouse, tmp_path):
     file, keys = tmp_path / "secret.key", set()
     url = warehouse.url.render_as_string(hide_password=False)
     context = multiprocessing.get_context("fork")
@@ -259,7 +245,7 @@ def test_killed_at_any_moment_every_secret_opens_and_the_next_rotation_finishes(
         child.start()
         child.join(60)
         assert child.exitcode in (0, KILLED)
-        assert opened(registry(warehouse, tmp_path)) == all_secrets(*IDS), moments
+        assert opened(again()) == SECRETS, moments
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         keys |= set(file.read_text().split())
         if child.exitcode == 0:
@@ -271,9 +257,8 @@ def test_killed_at_any_moment_every_secret_opens_and_the_next_rotation_finishes(
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["done", "killed before it encrypts anything"])
-def test_two_rotations_at_once_lose_nothing(warehouse, tmp_path, monkeypatch, killed):
+def test_two_rotations_at_once_lose_nothing(again, tmp_path, monkeypatch, killed):
     """The second begins and ends while the first has committed everything but still has its old keys."""
-    register(registry(warehouse, tmp_path), *IDS)
     changing, steps = registry_module.changing, []
 
     def after_another(engine: sa.Engine, district_id: str, step: str) -> Any:
@@ -282,12 +267,12 @@ def test_two_rotations_at_once_lose_nothing(warehouse, tmp_path, monkeypatch, ki
             if killed:
                 SecretCipher(tmp_path, None).put_new_key_first()
             else:
-                registry(warehouse, tmp_path).rotate_key()
+                again().rotate_key()
         return changing(engine, district_id, step)
 
     monkeypatch.setattr(registry_module, "changing", after_another)
-    registry(warehouse, tmp_path).rotate_key()
+    again().rotate_key()
 
     assert len(steps) == (2 if killed else 4)
-    assert opened(registry(warehouse, tmp_path)) == all_secrets(*IDS)
+    assert opened(again()) == SECRETS
     assert len((tmp_path / "secret.key").read_text().split()) == 1 + killed

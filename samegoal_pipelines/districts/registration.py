@@ -11,8 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from zoneinfo import available_timezones
 
-import sqlalchemy as sa
-
 from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.printable import shown
 from samegoal_pipelines.qmlativ.connection import FOR_A_SANDBOX, checked_url
@@ -86,12 +84,6 @@ def as_stored(given: Mapping[str, Any], *, allow_local: bool) -> dict[str, Any]:
     if token_url := values.get("token_url"):
         values["token_url"] = _url(token_url, "Token URL", allow_local)
     return values
-
-
-def in_one_year(timezone: str) -> dict[str, Any]:
-    """The columns of an assumed expiration: one year from now, by the district's calendar."""
-    local = sa.func.timezone(timezone, sa.func.now())
-    return {"expires": sa.cast(local + sa.text("interval '1 year'"), sa.Date), "expiration": "assumed"}
 
 
 def merged_limits(before: Mapping[str, float], changes: Mapping[str, float | None]) -> dict[str, float]:

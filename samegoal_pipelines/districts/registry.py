@@ -226,8 +226,10 @@ class Registry:
         given = {"timezone": registration.DEFAULT_TIMEZONE, **given, "name": name, "base_url": base_url}
         with changing(self._engine, registration.checked_id(id), "registering the district") as connection:
             values = registration.as_stored(given, allow_local=self._allow_local)
-            if "expires" not in values:
-                values |= registration.in_one_year(values["timezone"])
+            if "expires" not in values:  # assume one year, by the district's calendar
+                local = sa.func.timezone(values["timezone"], sa.func.now())
+                values["expires"] = sa.cast(local + sa.text("interval '1 year'"), sa.Date)
+                values["expiration"] = "assumed"
             if connection.scalar(sa.select(sa.exists().where(districts.c.district_id == id))):
                 raise DistrictError(
                     "already registered", next_step="change it: samegoal-pipelines districts set ID"

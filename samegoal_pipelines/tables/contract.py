@@ -21,11 +21,11 @@ Contract: TypeAlias = dict[str, Any]
 
 FILE = Path(__file__).with_name("contract.yaml")
 _HEADER = "# `python -m samegoal_pipelines.tables` writes schema and version. The rest is written by hand.\n"
-_PROMISED_OF_SNAPSHOTS = """
+_OF_SNAPSHOTS = """
     district_id snapshot_date state students enrolled pre_enrolled graduated inactive added changed removed
     held_reason run_id started_at published_at snapshot_id notes
 """
-"""The other columns of `snapshots` are internal and may change without notice."""
+"""The promised columns. The others of `snapshots` are internal and may change without notice."""
 _STUDENT = ("district_id", "student_id")
 _REFERENCES = {"student_status": "student_demographics", "parent_demographics": "student_status"}
 """View → the view with a row for each of its students."""
@@ -106,9 +106,7 @@ def _objects() -> Iterator[Contract]:
     for view in VIEWS.values():
         yield _object(view.name, "view", view.description, map(sql_column, view.columns), view.key)
     for recorded in (warehouse.student_changes, warehouse.departures, warehouse.snapshots):
-        promised = (
-            _PROMISED_OF_SNAPSHOTS.split() if recorded is warehouse.snapshots else recorded.columns.keys()
-        )
+        promised = _OF_SNAPSHOTS.split() if recorded is warehouse.snapshots else recorded.columns.keys()
         columns = [recorded.columns[name] for name in promised]
         key = [str(column.name) for column in recorded.primary_key]
         yield _object(str(recorded.name), "table", recorded.comment, columns, key)

@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
@@ -187,13 +186,8 @@ def district() -> Callable[..., SandboxDistrict]:
 # -- nights that many tests begin with --
 
 
-@dataclass
-class _Saved:
-    """A deployment after some nights: a database to copy from, the home, and who was served."""
-
-    database: str
-    home: Path
-    served: tuple[list[SandboxDistrict], Any]
+_saved: dict[str, tuple[str, Path, Any]] = {}
+"""By name: a database to copy from, the home, the districts that were served and what the tests need."""
 
 
 @pytest.fixture
@@ -205,36 +199,30 @@ def prepared(
     The preparation returns what the tests need of it, such as districts. It must use no name twice.
     """
     home, engine = pipeline.deployment.settings.home, pipeline.deployment.warehouse
+    database = engine.url.database
 
     def once(name: str, prepare: Callable[[], T]) -> T:
         if name not in _saved:
             value = prepare()
+            copy, kept = f"prepared_{len(_saved)}_{database}", tmp_path_factory.mktemp("prepared") / "home"
+            _saved[name] = copy, kept, deepcopy((pipeline.source.sandbox.districts, value))
             engine.dispose()
-            kept = _Saved(
-                f"prepared_{len(_saved)}_{engine.url.database}",
-                tmp_path_factory.mktemp("prepared") / "home",
-                deepcopy((pipeline.source.sandbox.districts, value)),
-            )
             leave = "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s"
-            _admin(postgres, leave, engine.url.database)  # Dagster's pools stay until they are collected
-            _admin(postgres, f"create database {kept.database} template {engine.url.database}")
-            shutil.copytree(home, kept.home, symlinks=True)
-            _saved[name] = kept
+            _admin(postgres, leave, database)  # Dagster's pools stay until they are collected
+            _admin(postgres, f"create database {copy} template {database}")
+            shutil.copytree(home, kept, symlinks=True)
             return value
-        kept = _saved[name]
+        copy, kept, served = _saved[name]
         engine.dispose()
-        _admin(postgres, f"drop database {engine.url.database} with (force)")
-        _admin(postgres, f"create database {engine.url.database} template {kept.database}")
+        _admin(postgres, f"drop database {database} with (force)")
+        _admin(postgres, f"create database {database} template {copy}")
         shutil.rmtree(home, ignore_errors=True)
-        shutil.copytree(kept.home, home, symlinks=True)
-        districts, value = deepcopy(kept.served)
+        shutil.copytree(kept, home, symlinks=True)
+        districts, value = deepcopy(served)
         pipeline.source.sandbox.districts.extend(districts)
-        with engine.begin() as connection:  # each package's tests have a server of their own
-            for district in districts:
-                connection.execute(
-                    text("update samegoal.districts set base_url = :url where district_id = :id"),
-                    {"url": pipeline.source.base_url(district), "id": district.id},
-                )
+        moved = "update samegoal.districts set base_url = :url where district_id = :id"
+        for district in districts:  # each package's tests have a server of their own
+            pipeline.rows(moved, url=pipeline.source.base_url(district), id=district.id)
         return value
 
     return once
@@ -253,6 +241,3 @@ def good_night(
         return made
 
     return night
-
-
-_saved: dict[str, _Saved] = {}

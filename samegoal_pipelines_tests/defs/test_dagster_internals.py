@@ -35,11 +35,8 @@ NO_PART_OF_A_RUN = {
     "dagster_webserver",
     "jinja2",
     "matplotlib",
-    "samegoal_pipelines.cli.main",
     "samegoal_pipelines.cli",
-    "samegoal_pipelines.cli.demo",
     "samegoal_pipelines.sandbox",
-    "samegoal_pipelines.cli.terminal",
     "starlette",
     "uvicorn",
 }

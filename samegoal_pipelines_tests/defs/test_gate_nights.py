@@ -202,11 +202,11 @@ def held(pipeline, good_night, monkeypatch, prepared):
     return prepared("a night that is held", two_nights)
 
 
-def refused(pipeline, today: date, *words: str) -> None:
+def refused(pipeline, *words: str) -> None:
     """A release fails in one line with these words, changes nothing, and leaves no failed night behind."""
     before, attempts = pipeline.published(), pipeline.states("*")
     with pytest.raises(PipelineError) as caught:
-        pipeline.release(today=today)
+        pipeline.release(today=TOMORROW)
     said = line(caught.value)
     assert said.startswith("error: grand-bend: release: "), said
     assert "\n" not in said
@@ -233,7 +233,7 @@ def test_a_release_publishes_exactly_what_was_held_and_turns_the_check_green(pip
     night = pipeline.release(today=TOMORROW, why="the campus has closed")
 
     assert night.published, night.reason
-    refused(pipeline, TOMORROW, "nothing is held for the night 2026-10-13")
+    refused(pipeline, "nothing is held for the night 2026-10-13")
     statuses = pipeline.statuses()
     assert {student for student, (status, _) in statuses.items() if status == "INACTIVE"} == {*WITHDRAWN}
     assert set(statuses) == set(range(1, 300))
@@ -261,15 +261,20 @@ def test_a_release_publishes_exactly_what_was_held_and_turns_the_check_green(pip
 
 
 def test_a_release_wants_a_reason_and_in_the_ui_may_name_its_night_and_who_releases_it(pipeline, held):
+    """It keeps the worklist that was made when the night was held, and does not read the raw rows."""
     for config in ({}, {"why": " "}):
         assert "say why" in failure(launch(pipeline, **config))
     assert "YYYY-MM-DD" in failure(launch(pipeline, None, why="moved", night="yesterday"))
     assert pipeline.states() == [("published",), ("held",)]
+    worklist = pipeline.rows("select * from samegoal.registrar_worklist order by line")
+    (landed,) = pipeline.deployment.settings.home.rglob("2026-10-13/*/raw_enrollments")
+    shutil.rmtree(landed)
 
     assert launch(pipeline, None, why="moved", who="Pat Principal", night="2026-10-13").success
 
     assert pipeline.rows("select released_by, reason from samegoal.releases") == [("Pat Principal", "moved")]
     assert pipeline.statuses()[1] == ("INACTIVE", "withdrawn")
+    assert pipeline.rows("select * from samegoal.registrar_worklist order by line") == worklist != []
 
 
 def test_held_rows_that_are_damaged_or_gone_are_not_released(pipeline, held):
@@ -283,18 +288,7 @@ def test_held_rows_that_are_damaged_or_gone_are_not_released(pipeline, held):
     (file,) = pipeline.deployment.settings.home.rglob("held_snapshot/status.parquet")
     file.write_bytes(file.read_bytes()[:100])
 
-    refused(pipeline, TOMORROW, "no longer in the landing", "sync grand-bend")
-
-
-def test_a_release_keeps_the_list_that_was_made_when_the_night_was_held(pipeline, held):
-    before = pipeline.rows("select * from samegoal.registrar_worklist order by line")
-    (landed,) = pipeline.deployment.settings.home.rglob("2026-10-13/*/raw_enrollments")
-    shutil.rmtree(landed)
-
-    assert launch(pipeline, why="moved").success
-
-    assert pipeline.statuses()[1] == ("INACTIVE", "withdrawn")
-    assert pipeline.rows("select * from samegoal.registrar_worklist order by line") == before != []
+    refused(pipeline, "no longer in the landing", "sync grand-bend")
 
 
 def test_a_second_destination_follows_every_night_and_release(pipeline, good_night, monkeypatch, tmp_path):
@@ -330,7 +324,7 @@ def test_contacts_that_were_set_to_be_withheld_since_are_not_released(pipeline, 
         registry.set("grand-bend", **{switch: True})
         assert pipeline.run(today=TOMORROW).held
         registry.set("grand-bend", **{switch: False})
-        refused(pipeline, TOMORROW, "set to withhold since", "sync grand-bend")
+        refused(pipeline, "set to withhold since", "sync grand-bend")
         registry.set("grand-bend", **{switch: True})
 
     def set_in_the_last_moment(*arguments, **named):
@@ -339,7 +333,7 @@ def test_contacts_that_were_set_to_be_withheld_since_are_not_released(pipeline, 
 
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr("samegoal_pipelines.defs.published.release", set_in_the_last_moment)
-        refused(pipeline, TOMORROW, "shows contacts", "set to withhold since it was made")
+        refused(pipeline, "shows contacts", "set to withhold since it was made")
 
     registry.set("grand-bend", show_confidential_phones=True)
     assert pipeline.release(today=TOMORROW).published

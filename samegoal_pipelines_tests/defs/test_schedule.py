@@ -56,17 +56,6 @@ def test_a_night_begins_at_one_in_the_morning_where_the_district_is():
     ]
 
 
-def started_over(first: str, last: str) -> list[tuple[Somewhere, date, datetime]]:
-    """What the schedule starts, tick by tick, between two days in UTC: district, night, local time."""
-    now, end = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (first, last))
-    started: dict[tuple[Somewhere, date], datetime] = {}
-    while now < end:
-        for district, night in districts_due(EVERYWHERE, now):
-            started.setdefault((district, night), now.astimezone(ZoneInfo(district.timezone)))
-        now += timedelta(minutes=15)
-    return [(district, night, local) for (district, night), local in started.items()]
-
-
 @pytest.mark.parametrize(
     ("first", "last"),
     [
@@ -79,12 +68,18 @@ def started_over(first: str, last: str) -> list[tuple[Somewhere, date, datetime]
     ],
 )
 def test_every_local_date_is_started_exactly_once_and_soon_after_one(first, last):
-    found = started_over(first, last)
+    now, end = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (first, last))
+    days, started = (end - now).days, dict[tuple[Somewhere, date], datetime]()
+    while now < end:
+        for district, night in districts_due(EVERYWHERE, now):
+            started.setdefault((district, night), now.astimezone(ZoneInfo(district.timezone)))
+        now += timedelta(minutes=15)
+
     for district in EVERYWHERE:
-        nights = [night for one, night, _ in found if one is district]
+        nights = [night for one, night in started if one is district]
         assert nights == [nights[0] + timedelta(days=n) for n in range(len(nights))], district
-        assert len(nights) >= (date.fromisoformat(last) - date.fromisoformat(first)).days
-    for district, night, local in found[len(EVERYWHERE) :]:  # those under way at the beginning apart
+        assert len(nights) >= days
+    for (district, night), local in [*started.items()][len(EVERYWHERE) :]:  # the first are under way
         assert local.date() == night
         waited = local.astimezone(UTC) - datetime.combine(night, NIGHT_BEGINS, ZoneInfo(district.timezone))
         assert timedelta(0) <= waited < timedelta(minutes=15), (district, local)

@@ -49,17 +49,12 @@ from samegoal_pipelines.warehouse.session import StudentChange
 from samegoal_pipelines.warehouse.snapshots import Counts, Snapshot
 
 
-def compute_valid_night(
-    run: DistrictRun, raw: Mapping[str, Tables], night: date, what: str = ""
-) -> SnapshotPayload:
-    """What is published for the raw rows of a night, checked against the declarations.
-
-    `what` names the night in a SchemaBrokenError.
-    """
+def compute_valid_night(run: DistrictRun, raw: Mapping[str, Tables], night: date) -> SnapshotPayload:
+    """What is published for the raw rows of a night, checked against the declarations."""
     enrollments, students, parents = (raw[asset] for asset in RAW_TABLES)
     payload = compute_night(enrollments, students, parents, night, withholding=run.district.withholding)
     if broken := broken_columns(payload.published(), declared_tables(payload)):
-        raise SchemaBrokenError(f"{what}{broken}; nothing was changed")
+        raise SchemaBrokenError(f"the night {night}: {broken}; nothing was changed")
     return payload
 
 
@@ -183,7 +178,7 @@ def recompute(context: dg.OpExecutionContext, run: DistrictRun, nights: Sequence
             faults[night] = f"cannot be used: file {error.table} of {error.asset} {error.fault}"
         if faults:
             continue
-        computed = compute_valid_night(run, raw, night, f"the night {night}: ")
+        computed = compute_valid_night(run, raw, night)
         contents.add(content_of(computed))
         context.log.info(f"the night {night}: {computed.enrollment_rows:,} enrollments")
         if run.deployment.progress:

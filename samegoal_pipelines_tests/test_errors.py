@@ -18,7 +18,6 @@ from samegoal_pipelines.warehouse.errors import LateRunError
 
 NOT_AT_NIGHT = {
     "AlertError",
-    "NothingToExplainError",
     "PipelineError",
     "RunFailedError",
     "StudentsFileError",

@@ -327,7 +327,7 @@ def erase_district(deployment: Deployment, district_id: str, yes: bool, as_json:
         "district, with counts but no student"
     )
     labels = {"files": "landed files", "partition": "partitions in Dagster"}
-    _print_erasure(district_id, asdict(found), labels, done if yes else None, as_json)
+    _print_erasure(district_id, found, labels, done if yes else None, as_json)
 
 
 @district_command(json=True)

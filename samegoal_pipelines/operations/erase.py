@@ -13,8 +13,8 @@ The rows come first, in one transaction. If an erasure is interrupted, a second 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pandas as pd
 
@@ -41,57 +41,37 @@ from samegoal_pipelines.warehouse.snapshots import last_published
 from samegoal_pipelines.warehouse.withholding import Hidden, hide_contacts
 
 _PARTITIONS = DISTRICTS.name or ""
-_ROWS_ARE_ERASED = "the rows are erased; when it has ended, run this again for the files"
 
 
-class EraseRefusedError(DistrictError):
-    """A run in progress may read or land what is erased."""
+def erase_district(deployment: Deployment, district_id: str, *, dry_run: bool = False) -> dict[str, Any]:
+    """Remove everything that belongs to a district, and return the rows by table, files and partition.
 
-
-class StudentNotErasedError(DistrictError):
-    """No student has this number, or it does not say which student."""
-
-
-@dataclass(frozen=True)
-class Holdings:
-    """What a district has or had: rows by table, landed files, and whether it has a partition."""
-
-    rows: dict[str, int]
-    files: int
-    partition: bool
-
-
-def erase_district(deployment: Deployment, district_id: str, *, dry_run: bool = False) -> Holdings:
-    """Remove everything that belongs to a district. A dry run only counts it.
-
-    After the rows are gone, no run of the district can start. If one started at the same moment, this refuses
-    to delete the files until the run has ended.
+    A dry run only counts them. After the rows are gone, no run of the district can start. If one started at
+    the same moment, this refuses to delete the files until the run has ended.
 
     Raises:
         UnknownDistrictError: the district has no data, and no erasure is unfinished.
-        EraseRefusedError: a run of the district is in progress.
+        DistrictError: a run of the district is in progress.
         WarehouseError, LandingError: its rows or files cannot be deleted.
     """
     checked_id(district_id)
     warehouse, landing = deployment.warehouse, deployment.landing
     with _erasing(deployment, district_id, dry_run=dry_run) as instance:
-        found = Holdings(
-            erase.count_rows(warehouse, district_id),
-            landing.count_files(district_id),
-            instance.has_dynamic_partition(_PARTITIONS, district_id),
-        )
-        unfinished = erase.is_unfinished(warehouse, district_id)
-        if not any((found.rows, found.files, found.partition, unfinished)):
+        found = {
+            "rows": erase.count_rows(warehouse, district_id),
+            "files": landing.count_files(district_id),
+            "partition": instance.has_dynamic_partition(_PARTITIONS, district_id),
+        }
+        if not any(found.values()) and not erase.is_unfinished(warehouse, district_id):
             raise UnknownDistrictError("there is no data of this district", district_id=district_id)
-        if dry_run:
-            return found
-        rows = erase.erase_rows(warehouse, district_id, deployment.settings.operator)
-        _refuse_while_running(instance, district_id, _ROWS_ARE_ERASED)
-        files = landing.erase(district_id)
-        _make_reports_again(deployment, district_id)
-        instance.delete_dynamic_partition(_PARTITIONS, district_id)
-        erase.finish(warehouse, district_id, files)
-    return Holdings(rows, files, found.partition)
+        if not dry_run:
+            found["rows"] = erase.erase_rows(warehouse, district_id, deployment.settings.operator)
+            _refuse_while_running(instance, district_id)
+            found["files"] = files = landing.erase(district_id)
+            _make_reports_again(deployment, district_id)
+            instance.delete_dynamic_partition(_PARTITIONS, district_id)
+            erase.finish(warehouse, district_id, files)
+    return found
 
 
 def erase_student(
@@ -105,8 +85,7 @@ def erase_student(
     """Erase the student, and return the rows by table, and the landed files. A dry run only counts them.
 
     Raises:
-        StudentNotErasedError: no student has this number, or several have.
-        EraseRefusedError: a run of the district is in progress.
+        DistrictError: no student has this number, or several have, or a run of the district is in progress.
         WarehouseError, LandingError: rows or files cannot be changed.
     """
     deployment.registry.get(district_id)
@@ -122,7 +101,7 @@ def erase_student(
             for student in found:
                 operator = deployment.settings.operator
                 rows = erase.erase_student_rows(warehouse, district_id, student, number, operator)
-            _refuse_while_running(instance, district_id, _ROWS_ARE_ERASED)
+            _refuse_while_running(instance, district_id)
         marked = erase.erased_students(warehouse, district_id)
         hashes = {hash_of(marked.key, "student", one) for one in found}  # a dry run has not marked them
         wanted = ErasedStudents(marked.key, marked.students | hashes)
@@ -136,7 +115,7 @@ def lift(deployment: Deployment, district_id: str, number: str) -> None:
     """Let later nights publish the student again. What was erased stays erased."""
     deployment.registry.get(district_id)
     if not erase.lift(deployment.warehouse, district_id, number):
-        raise StudentNotErasedError(
+        raise DistrictError(
             "no student with this number is marked as erased",
             district_id=district_id,
             next_step="give the number with which the student was erased",
@@ -150,19 +129,21 @@ def _erasing(deployment: Deployment, district_id: str, *, dry_run: bool) -> Iter
         with open_instance(deployment.settings) as instance:
             if not dry_run:
                 close_abandoned_runs(instance, deployment, district_id)
-                next_step = "wait for its end or cancel it, then run this again"
-                _refuse_while_running(instance, district_id, next_step)
+                _refuse_while_running(instance, district_id)
             yield instance
     except (WarehouseError, LandingError) as error:
         error.district_id = district_id
         raise
 
 
-def _refuse_while_running(instance: Instance, district_id: str, next_step: str) -> None:
+def _refuse_while_running(instance: Instance, district_id: str) -> None:
     """Refuse to erase while a run of the district may read or land what is erased."""
     if run_id := run_in_progress(instance, district_id):
-        raise EraseRefusedError(
-            f"run {run_id} is still in progress", step="erasing", district_id=district_id, next_step=next_step
+        raise DistrictError(
+            f"run {run_id} is still in progress",
+            step="erasing",
+            district_id=district_id,
+            next_step="wait for its end or cancel it, then run this again",
         )
 
 
@@ -188,14 +169,14 @@ def _find(deployment: Deployment, district_id: str, number: str, student_id: int
     if student_id is not None:
         found &= {student_id}
     elif found and (len(found) > 1 or erased):
-        raise StudentNotErasedError(
+        raise DistrictError(
             f"several students have or had this number: StudentID {', '.join(map(str, sorted(found)))}"
             + (", besides one who is erased already" if erased else ""),
             district_id=district_id,
             next_step="say which one with --student-id",
         )
     if not found and not erased:
-        raise StudentNotErasedError(
+        raise DistrictError(
             "no student has this number, neither in the landed rows nor in anything ever published; "
             "nothing was erased",
             district_id=district_id,

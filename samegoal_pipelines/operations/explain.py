@@ -36,10 +36,6 @@ Tables = Mapping[str, pd.DataFrame]
 _UNKNOWN = dict.fromkeys(Explanation.__annotations__) | {"uncertain": ()}
 
 
-class NothingToExplainError(PipelineError):
-    """There is no published night, or no student has this number."""
-
-
 @dataclass(frozen=True)
 class Answer:
     """Every student with the number, for one published night."""
@@ -75,7 +71,7 @@ def explain_student(
 
     Raises:
         UnknownDistrictError: no such district.
-        NothingToExplainError: no night is published (by that date), or no student has this number.
+        PipelineError: no night is published (by that date), or no student has this number.
     """
     current = read_district(deployment.warehouse, now or datetime.now(UTC), district_id)
     night, remarks = _night(deployment, current, on), list[str]()
@@ -138,7 +134,7 @@ def _night(deployment: Deployment, current: DistrictNight, on: date | None) -> S
     elif current.state != "pending":
         sentence = f"{sentence}: the district is {current.state}"
         next_step = current.reason or "samegoal-pipelines districts enable ID"
-    raise NothingToExplainError(sentence, district_id=current.district_id, next_step=next_step)
+    raise PipelineError(sentence, district_id=current.district_id, next_step=next_step)
 
 
 def _newer_night(current: DistrictNight) -> Cause | None:
@@ -201,7 +197,7 @@ def _find(
     """The students who had this number that night, or else who ever had it. Spaces around it do not count.
 
     Raises:
-        NothingToExplainError: no student has this number.
+        PipelineError: no student has this number.
     """
     wanted, warehouse, district_id = number.strip(), deployment.warehouse, night.district_id
     students: set[int] = set()
@@ -228,7 +224,7 @@ def _find(
         next_step = "it is text: check leading zeros, and that it is StudentNumber and not StudentID"
         if behind:
             sentence, next_step = f"{sentence}; {behind.sentence}", behind.next_step
-    raise NothingToExplainError(sentence, district_id=district_id, next_step=next_step)
+    raise PipelineError(sentence, district_id=district_id, next_step=next_step)
 
 
 def _landed_with(people: Tables | None, wanted: str) -> set[int]:

@@ -11,7 +11,7 @@ from dagster._core.remote_origin import RemoteJobOrigin
 from samegoal_pipelines.defs.district_run import BY_COMMAND_TAG
 from samegoal_pipelines.defs.instance import add_partition, open_instance
 from samegoal_pipelines.districts.errors import DistrictError
-from samegoal_pipelines.operations.erase import EraseRefusedError, erase_district
+from samegoal_pipelines.operations.erase import erase_district
 from samegoal_pipelines.reporting.report import make_report
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.tables.warehouse import alerts_sent
@@ -150,7 +150,7 @@ def test_the_next_erasure_finishes_a_killed_one(registered, deployment, both, mo
         registered.add(both[0])
 
     left = len(files(deployment, "alpha"))
-    assert erase_district(deployment, "alpha", dry_run=True).rows == {}
+    assert erase_district(deployment, "alpha", dry_run=True)["rows"] == {}
     erase_district(deployment, "alpha")
 
     assert not files(deployment, "alpha")
@@ -163,11 +163,11 @@ def test_the_next_erasure_finishes_a_killed_one(registered, deployment, both, mo
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED])
 def test_a_district_with_a_run_going_on_is_not_erased(registered, deployment, status):
     run_id = start_run(status)
-    with pytest.raises(EraseRefusedError, match=f"^alpha: erasing: run {run_id} is still in progress; wait"):
+    with pytest.raises(DistrictError, match=f"^alpha: erasing: run {run_id} is still in progress; wait"):
         erase_district(deployment, "alpha")
     assert rows_left(registered, "alpha") == {"districts", "district_credentials"}
     assert files(deployment, "alpha")
-    assert erase_district(deployment, "beta").rows["districts"] == 1
+    assert erase_district(deployment, "beta")["rows"]["districts"] == 1
 
 
 def test_a_run_that_begins_at_the_last_moment_keeps_its_files(registered, deployment, monkeypatch):
@@ -180,12 +180,12 @@ def test_a_run_that_begins_at_the_last_moment_keeps_its_files(registered, deploy
 
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(erase, "erase_rows", overtaken)
-        with pytest.raises(EraseRefusedError, match="the rows are erased; when it has ended, run this again"):
+        with pytest.raises(DistrictError, match="still in progress; wait for its end or cancel it, then run"):
             erase_district(deployment, "alpha")
     assert rows_left(registered, "alpha") == {"erasures"}
     assert files(deployment, "alpha")
 
-    assert erase_district(deployment, "alpha").files == 2  # the run's process is gone
+    assert erase_district(deployment, "alpha")["files"] == 2  # the run's process is gone
     assert not files(deployment, "alpha")
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from samegoal_pipelines.defs.errors import RunFailedError
 from samegoal_pipelines.defs.housekeeping import prune_district
+from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.landing import Landing, Rewritten
 from samegoal_pipelines.operations import erase
-from samegoal_pipelines.operations.erase import EraseRefusedError, StudentNotErasedError, erase_student
+from samegoal_pipelines.operations.erase import erase_student
 from samegoal_pipelines.operations.runs import run_replay
 from samegoal_pipelines_tests import traces
 from samegoal_pipelines_tests.cli.asking import run
@@ -164,22 +165,22 @@ def test_rows_that_were_read_before_the_erasure_are_not_published(published, dep
 
 def test_a_run_in_progress_is_waited_for(published, deployment, monkeypatch):
     monkeypatch.setattr("samegoal_pipelines.operations.erase.run_in_progress", lambda *_: "a-run")
-    with pytest.raises(EraseRefusedError, match="run a-run is still in progress"):
+    with pytest.raises(DistrictError, match="run a-run is still in progress"):
         erase_student(deployment, "grand-bend", NUMBER)
     assert left(deployment) == {*CANARIES}
 
 
 def test_a_number_must_name_one_student(published, deployment, made):
-    with pytest.raises(StudentNotErasedError, match="no student has this number"):
+    with pytest.raises(DistrictError, match="no student has this number"):
         erase_student(deployment, "grand-bend", "9471Z")
     made.edit("Student/Student", SIBLING, StudentNumber=NUMBER)
     assert published.run(today=DAYS[1]).published
-    with pytest.raises(StudentNotErasedError, match="several students"):
+    with pytest.raises(DistrictError, match="several students"):
         erase_student(deployment, "grand-bend", NUMBER)
 
     erase_student(deployment, "grand-bend", NUMBER, STUDENT)
 
-    with pytest.raises(StudentNotErasedError, match="besides one who is erased"):
+    with pytest.raises(DistrictError, match="besides one who is erased"):
         erase_student(deployment, "grand-bend", NUMBER)
     assert sibling(published) == [(NUMBER, "Shared")]
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from samegoal_pipelines.operations.explain import NothingToExplainError, explain_student
+from samegoal_pipelines.errors import PipelineError
+from samegoal_pipelines.operations.explain import explain_student
 from samegoal_pipelines_tests.cli.asking import Ask
 from samegoal_pipelines_tests.mass_changes import TOMORROW, change, enrolled
 from samegoal_pipelines_tests.pipeline import TODAY
@@ -232,7 +233,7 @@ def test_a_district_that_is_late_says_so(pipeline, good_night):
     good_night([ENROLLED])
     pipeline.rows("update samegoal.districts set registered_at = '2026-01-01', due_since = null")
     evening = datetime(2026, 10, 13, 23, tzinfo=UTC)
-    with pytest.raises(NothingToExplainError) as nobody:
+    with pytest.raises(PipelineError) as nobody:
         explain_student(pipeline.deployment, "grand-bend", "900", now=evening)
     assert "the night 2026-10-13 is late: no snapshot by 06:00" in nobody.value.detail
     answer = explain_student(pipeline.deployment, "grand-bend", "000011", now=evening)

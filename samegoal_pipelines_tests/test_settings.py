@@ -5,11 +5,12 @@ import pwd
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from samegoal_pipelines import settings
-from samegoal_pipelines.cli.main import cli
 from samegoal_pipelines.settings import Settings
+from samegoal_pipelines_tests.cli.asking import run
+
+CHECKOUT = Path(__file__).parents[1]
 
 
 def test_whoever_runs_it_is_the_operator_unless_another_is_named(monkeypatch):
@@ -40,37 +41,29 @@ def test_35_nights_are_kept_and_at_least_2(monkeypatch):
             Settings()
 
 
-def test_the_home_does_not_depend_on_the_working_directory(tmp_path, monkeypatch):
+def test_the_home_is_in_the_checkout_from_anywhere_and_a_wheels_below_the_accounts_home(
+    tmp_path, monkeypatch
+):
     monkeypatch.delenv("SAMEGOAL_HOME", raising=False)
-    checkout = Settings().home
     monkeypatch.chdir(tmp_path)
-    assert Settings().home == checkout
-    assert checkout.name == ".samegoal"
-
-
-def test_an_installed_wheel_keeps_its_state_below_the_accounts_home(tmp_path, monkeypatch):
-    monkeypatch.delenv("SAMEGOAL_HOME", raising=False)
-    monkeypatch.setattr(
-        settings, "__file__", str(tmp_path / "site-packages" / "samegoal_pipelines" / "settings.py")
-    )
+    assert Settings().home == CHECKOUT / ".samegoal"
+    installed = tmp_path / "site-packages" / "samegoal_pipelines" / "settings.py"
+    monkeypatch.setattr(settings, "__file__", str(installed))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert Settings().home == tmp_path / "home" / ".samegoal"
 
 
 def test_the_instance_files_at_the_top_of_the_checkout_are_those_of_the_package():
-    top = Path(__file__).parents[1]
     for name in ("dagster.yaml", "workspace.yaml"):
-        assert (top / name).samefile(settings.INSTANCE_FILES / name)
+        assert (CHECKOUT / name).samefile(settings.INSTANCE_FILES / name)
 
 
 def test_init_writes_the_instance_files_once(tmp_path):
-    first = CliRunner().invoke(cli, ["init", str(tmp_path / "dagster")])
-    assert first.exit_code == 0
-    written = {path.name: path.read_text() for path in (tmp_path / "dagster").iterdir()}
+    folder = tmp_path / "dagster"
+    assert run("init", str(folder)).ok
+    written = {path.name: path.read_text() for path in folder.iterdir()}
     assert written == {path.name: path.read_text() for path in settings.INSTANCE_FILES.iterdir()}
-    second = CliRunner().invoke(cli, ["init", str(tmp_path / "dagster")])
-    assert second.exit_code == 1
-    assert "exists already" in str(second.exception)
+    assert "exists already" in run("init", str(folder)).refusal
 
 
 def test_keys_can_come_from_a_file_and_from_one_place_only(tmp_path, monkeypatch):

@@ -101,7 +101,7 @@ def demo(deployment: Deployment, here: bool, held: bool) -> int:
             step="starting the demo",
             next_step=f"unset {'them' if len(names) > 1 else 'it'}, or add --here if you want that",
         )
-    deployment = _with_local_sources(deployment)
+    _allow_local_sources(deployment)
     click.echo("Starting a sandbox Qmlativ with three synthetic districts ...")
     with _demo_source(settings.make_home()) as server:
         district_ids = _register(deployment, server)
@@ -142,7 +142,7 @@ def dev(deployment: Deployment, host: str, port: int) -> int:
     home = deployment.settings.make_home()
     has_demo = (home / _FACTS).exists()
     if has_demo:
-        deployment = _with_local_sources(deployment)
+        _allow_local_sources(deployment)
     prepare_dagster_home(deployment.settings)
     with _demo_source(home) if has_demo else nullcontext() as server:
         if server is not None:
@@ -235,10 +235,10 @@ def _run_until_stopped(commands: list[list[str]]) -> int:
                 process.kill()
 
 
-def _with_local_sources(deployment: Deployment) -> Deployment:
-    """The same deployment, allowed to read the sandbox on this machine."""
+def _allow_local_sources(deployment: Deployment) -> None:
+    """Let this deployment, and the processes that it starts, read the sandbox on this machine."""
     os.environ["SAMEGOAL_ALLOW_LOCAL_SOURCES"] = "1"
-    return type(deployment)(type(deployment.settings)(home=deployment.settings.home))
+    deployment.settings.allow_local_sources = True
 
 
 def _demo_source(home: Path) -> AbstractContextManager[SandboxServer]:

@@ -87,22 +87,12 @@ def print_sentences(*sentences: str, indent: int = 0) -> None:
 def reading_progress(deployment: Deployment, district_id: str) -> Iterator[None]:
     """Show the rows read so far per object while a night runs, if standard error is a terminal."""
     from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield
-        return
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        TextColumn("{task.completed:,} rows"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bars:
-        tasks: dict[str, Any] = {}
-        lock = threading.Lock()
+    console, tasks, lock = Console(stderr=True), dict[str, Any](), threading.Lock()
+    read, count = TextColumn("{task.description}", markup=False), TextColumn("{task.completed:,} rows")
+    columns = (SpinnerColumn(), read, count, TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
 
         def report(name: str, rows: int) -> None:
             with lock:

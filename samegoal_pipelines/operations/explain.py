@@ -5,6 +5,7 @@ An answer holds ids, dates, codes, schools and student numbers, but no names. No
 
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -58,22 +59,15 @@ class Answer:
 
 
 def explain_student(
-    deployment: Deployment,
-    district_id: str,
-    student_number: str,
-    on: date | None = None,
-    now: datetime | None = None,
+    deployment: Deployment, district_id: str, student_number: str, on: date | None = None
 ) -> Answer:
     """Explain what is published about the student, or what was published for a date.
-
-    Args:
-        now: decides whether the district is late. Default: the clock.
 
     Raises:
         UnknownDistrictError: no such district.
         PipelineError: no night is published (by that date), or no student has this number.
     """
-    current = read_district(deployment.warehouse, now or datetime.now(UTC), district_id)
+    current = read_district(deployment.warehouse, datetime.now(UTC), district_id)
     night, remarks = _night(deployment, current, on), list[str]()
     enrollments = _landed(deployment, night, "raw_enrollments", remarks)
     people = _landed(deployment, night, "raw_students", remarks)
@@ -157,17 +151,12 @@ def _why_behind(deployment: Deployment, current: DistrictNight, newer: Cause, nu
     attempt = current.open_attempt
     if attempt is None or not attempt.held:
         return newer
-    enrollments, people = (
-        _landed(deployment, attempt, asset, []) for asset in ("raw_enrollments", "raw_students")
-    )
-    if enrollments is None or people is None:
-        return None
-    for student in _landed_with(people, number.strip()):
-        seen = explain(enrollments, people, student, attempt.snapshot_date)
-        if seen.decision and seen.has_record:
-            status = seen.decision["status"]
-            said = f"the night {attempt.snapshot_date} is held, and has the student as {status}"
-            return replace(newer, sentence=said)
+    with suppress(LandingError):
+        night = attempt.snapshot_date
+        for one in students_of_hold(deployment, current.district_id, night, attempt.run_id):
+            if one.new_status and (one.student_number or "").strip() == number.strip():
+                said = f"the night {night} is held, and has the student as {one.new_status}"
+                return replace(newer, sentence=said)
     return None
 
 
@@ -203,7 +192,9 @@ def _find(
     students: set[int] = set()
     if wanted and wanted.isprintable():  # the database rejects some others
         students = students_with_number(warehouse, district_id, wanted, night.snapshot_date)
-        students |= _landed_with(people, wanted)
+        if people is not None:
+            landed = people["Student"][["StudentID", "StudentNumber"]].dropna()
+            students |= {*landed.loc[landed["StudentNumber"].str.strip() == wanted, "StudentID"].tolist()}
         students = students or students_with_number(warehouse, district_id, wanted)
     erased = erased_on(warehouse, district_id, number)
     if students:
@@ -214,10 +205,9 @@ def _find(
         return sorted(students)
     if erased:
         sentence = (
-            f"a student with this number was erased on {erased:%Y-%m-%d}, and every night drops that student"
+            f"a student with this number was erased on {erased:%Y-%m-%d}; every night drops the student"
         )
-        undo = "samegoal-pipelines erase-student ID STUDENT_NUMBER --undo"
-        next_step = f"to publish the student again: {undo}"
+        next_step = "to undo this: samegoal-pipelines erase-student ID STUDENT_NUMBER --undo"
     else:
         where = f"neither in the rows landed on {night.snapshot_date} nor in anything ever published"
         sentence = f"no student has the student number {shown(number) or '(empty)'}, {where}"
@@ -225,14 +215,6 @@ def _find(
         if behind:
             sentence, next_step = f"{sentence}; {behind.sentence}", behind.next_step
     raise PipelineError(sentence, district_id=district_id, next_step=next_step)
-
-
-def _landed_with(people: Tables | None, wanted: str) -> set[int]:
-    """The students with this number in landed rows."""
-    if people is None:
-        return set()
-    records = people["Student"][["StudentID", "StudentNumber"]].dropna()
-    return set(records.loc[records["StudentNumber"].str.strip() == wanted, "StudentID"].tolist())
 
 
 # -- one student --

@@ -4,12 +4,11 @@ import json
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from samegoal_pipelines.errors import PipelineError
-from samegoal_pipelines.operations.explain import explain_student
 from samegoal_pipelines_tests.cli.asking import Ask
 from samegoal_pipelines_tests.mass_changes import TOMORROW, change, enrolled
 from samegoal_pipelines_tests.pipeline import TODAY
@@ -229,15 +228,16 @@ def test_without_a_district_or_a_published_night_or_after_a_failure_it_says_so(p
     assert "note:" not in ask("explain", "grand-bend", "000011", "--on", "2026-10-12").stdout
 
 
-def test_a_district_that_is_late_says_so(pipeline, good_night):
+def test_a_district_that_is_late_says_so(pipeline, good_night, ask, monkeypatch):
     good_night([ENROLLED])
     pipeline.rows("update samegoal.districts set registered_at = '2026-01-01', due_since = null")
     evening = datetime(2026, 10, 13, 23, tzinfo=UTC)
-    with pytest.raises(PipelineError) as nobody:
-        explain_student(pipeline.deployment, "grand-bend", "900", now=evening)
-    assert "the night 2026-10-13 is late: no snapshot by 06:00" in nobody.value.detail
-    answer = explain_student(pipeline.deployment, "grand-bend", "000011", now=evening)
-    assert any("2026-10-13 is late" in remark for remark in answer.remarks)
+    monkeypatch.setattr(
+        "samegoal_pipelines.operations.explain.datetime", SimpleNamespace(now=evening.astimezone)
+    )
+    late = "the night 2026-10-13 is late: no snapshot by 06:00"
+    assert late in ask("explain", "grand-bend", "900").refusal
+    assert f"note: {late}" in ask("explain", "grand-bend", "000011").ok.stdout
 
 
 def test_without_usable_landed_rows_the_warehouse_still_tells(good_night, explain, explained, pipeline):

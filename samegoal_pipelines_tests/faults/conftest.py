@@ -38,13 +38,9 @@ class PublishedDistrict:
 
     def hidden(self) -> set[str]:
         """What no message may hold: published values that no message has by chance, and secrets."""
-        columns = ("last_name", "street", "phone", "email")
-        values = {value for column in columns for value in self.values_of(column) if len(value) > 4}
+        rows = self.pipeline.rows("select last_name, street, phone, email from samegoal.student_demographics")
+        values = {value for row in rows for value in row if value and len(value) > 4}
         return values | {self.district.client_secret, "Sentinel"}
-
-    def values_of(self, column: str) -> list[str]:
-        rows = self.pipeline.rows(f"select {column} from samegoal.student_demographics")
-        return [value for (value,) in rows if value]
 
     def ledgers(self) -> list[tuple[Any, ...]]:
         tables = ("student_status_history", "student_demographics_history", "parent_demographics_history")
@@ -79,11 +75,7 @@ def published(
 @pytest.fixture
 def tonight(published: PublishedDistrict) -> Callable[[], Answered]:
     """Run the night after."""
-
-    def night() -> Answered:
-        return run("sync", OURS, "--today", TOMORROW.isoformat())
-
-    return night
+    return lambda: run("sync", OURS, "--today", TOMORROW.isoformat())
 
 
 BadNight = Callable[..., str]
@@ -94,7 +86,7 @@ def fails(published: PublishedDistrict, tonight: Callable[[], Answered]) -> BadN
     """Tonight fails with these words and changes nothing. Return the message without the next step."""
 
     def night(*words: str, step: str = READING) -> str:
-        line, reason = _ends(published, tonight, "failed", 1, words)
+        line, reason = _ends(published, tonight, "failed", words)
         assert line.startswith(f"error: {OURS}: {step}")
         said, _, to_do = line.partition(". To do: ")
         assert said == f"error: {OURS}: {reason}"
@@ -110,7 +102,7 @@ def holds(published: PublishedDistrict, tonight: Callable[[], Answered]) -> BadN
     """Tonight is held, saying these words, and everything stays as it was."""
 
     def night(*words: str) -> str:
-        line, reason = _ends(published, tonight, "held", 3, words)
+        line, reason = _ends(published, tonight, "held", words)
         assert line.startswith(f"held: {OURS}: {reason}. To do: ")
         assert f"sync {OURS} --release" in line
         return line
@@ -119,18 +111,14 @@ def holds(published: PublishedDistrict, tonight: Callable[[], Answered]) -> BadN
 
 
 def _ends(
-    published: PublishedDistrict,
-    tonight: Callable[[], Answered],
-    state: str,
-    status: int,
-    words: tuple[str, ...],
+    published: PublishedDistrict, tonight: Callable[[], Answered], state: str, words: tuple[str, ...]
 ) -> tuple[str, str]:
     """The night's one line, and its reason as `snapshots` has it."""
     before, ledgers = published.pipeline.published(), published.ledgers()
     assert before["student_status"]
     hidden = published.hidden()
     answered = tonight()
-    assert answered.returncode == status, answered
+    assert answered.returncode == {"failed": 1, "held": 3}[state], answered
     (line,) = [line for line in answered.stderr.splitlines() if line.startswith(("error: ", "held: "))]
     for word in words:
         assert word in line

@@ -157,7 +157,7 @@ def test_a_landing_whose_disk_is_full_publishes_nothing_and_the_next_run_finishe
 
 def test_a_landed_file_that_is_corrupt_stops_no_night_and_is_named_where_it_is_needed(published, tonight):
     """Nor does what a killed run left half landed."""
-    number = min(published.values_of("student_number"))
+    ((number,),) = published.pipeline.rows("select min(student_number) from samegoal.student_demographics")
     landing = published.pipeline.deployment.settings.home / "landing" / OURS
     assert tonight().returncode == 0
     for file in landing.rglob("EntryWithdrawal.parquet"):

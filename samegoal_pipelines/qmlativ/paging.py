@@ -13,6 +13,7 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
@@ -206,11 +207,8 @@ class PageWalk:
                     "this object was kept",
                     where,
                 )
-        try:
+        with suppress(MalformedAnswerError):  # raised again once the page is decoded
             there = following(peek(answer.body), here, -1, self._listing)
-        except MalformedAnswerError:
-            return answer.body  # raised again once the page is decoded
-        last = min(self._max_pages, self._reached + self._ahead)
-        if there and there.size == here.size and there.number <= last:
-            self._start(there)
+            if there and there.number <= min(self._max_pages, self._reached + self._ahead):
+                self._start(there)
         return answer.body

@@ -71,29 +71,24 @@ def test_a_token_is_asked_for_as_a_form_and_sent_with_every_call():
     assert {r.headers["authorization"] for r in server.requests if r is not token} == {"Bearer token-1"}
 
 
+REFUSALS = {
+    "expired": Reply(401, EXPIRED),
+    "403": Reply(403, EXPIRED),
+    "far into the body": Reply(403, {"Trace": "x" * 10_000, **EXPIRED}),
+    "403 by a web page": Reply(403, b"<html>Token has expired</html>"),
+    "forgotten": Reply(401),
+    "forgotten, by a web page": Reply(401, b"<html></html>"),
+}
+
+
 @pytest.mark.parametrize(
-    "refusal",
-    [
-        Reply(401, EXPIRED),
-        Reply(403, EXPIRED),
-        Reply(403, {"Trace": "x" * 10_000, **EXPIRED}),
-        Reply(401),
-        Reply(401, b"<html></html>"),
-        Reply(403, b"<html>Token has expired</html>"),
-    ],
-    ids=["expired", "403", "far into the body", "forgotten", "forgotten, by a web page", "403 by a web page"],
+    ("refusal", "valid_from"),
+    [*((name, 1) for name in REFUSALS), *((name, 2) for name in REFUSALS if "forgotten" not in name)],
 )
-def test_a_token_that_expires_or_is_forgotten_in_mid_read_is_renewed_once(refusal):
-    tokens = Tokens(refusal)
+def test_a_token_that_expires_or_is_forgotten_is_renewed_once(refusal, valid_from):
+    """In mid-read, or before its first use: the token server may have given it out before."""
+    tokens = Tokens(REFUSALS[refusal], valid_from)
     assert read_ids(tokens.expiring_at(3))[0] == [1, 2, 3, 4]
-    assert tokens.given == 2
-
-
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_fresh_token_that_expires_before_its_first_use_is_renewed(status):
-    """As one that the token server gave out before, and keeps until it runs out."""
-    tokens = Tokens(Reply(status, EXPIRED), valid_from=2)
-    assert read_ids(tokens)[0] == [1, 2, 3, 4]
     assert tokens.given == 2
 
 

@@ -114,15 +114,11 @@ def checked_credential(what: str, given: str) -> str:
 def _name(name: str, what: str = "name") -> str:
     """The name with plain spaces, if it has no invisible characters."""
     name = "".join(" " if unicodedata.category(each) == "Zs" else each for each in name).strip()
-    if not name:
-        raise DistrictError(f"the {what} is blank", next_step="give one that people can read")
-    unseen = next((each for each in name if not each.isprintable()), None)
-    if unseen is not None:
-        raise DistrictError(
-            f"the {what} holds a control or invisible character (U+{ord(unseen):04X})",
-            next_step="give it without",
-        )
-    return name
+    unseen = [each for each in name if not each.isprintable()]
+    if name and not unseen:
+        return name
+    fault = f"holds a control or invisible character (U+{ord(unseen[0]):04X})" if unseen else "is blank"
+    raise DistrictError(f"the {what} {fault}", next_step="give one that people can read")
 
 
 def _contact(contact: str) -> str:

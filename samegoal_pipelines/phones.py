@@ -1,11 +1,8 @@
 """Decide whether two texts may contain the same phone number, regardless of how it is written.
 
-This module reads numbers out of texts and compares them. Whose numbers they are, and which are confidential,
-is decided in `transforms` and `warehouse`.
-
 Every answer errs on one side. If two texts may name one number, they do, because the reason to ask is that
 one of them is confidential. So `555-0101` and `(512) 555-0101` are the same number here, and a text that is
-not clearly a number may be any number.
+not clearly a number may be any number. Which numbers are confidential is decided in `transforms`.
 """
 
 import re
@@ -30,12 +27,8 @@ _LONGEST_ENDING = 4  # 512-555-0101/02 and 512-555-0101 or 0102 name two numbers
 def numbers_in(*texts: str | None) -> set[str]:
     """The digits of each number in the texts, without country code and extension.
 
-    Returns `{ANY}` if a text has digits that cannot be read, or if no text names a number.
-
-    >>> numbers_in("Fax 512-555-0101 ext. 4")
-    {'5125550101'}
-    >>> numbers_in("512-555-O1O1")
-    {''}
+    `Fax 512-555-0101 ext. 4` gives `{"5125550101"}`. The result is `{ANY}` if a text has digits that cannot
+    be read, such as `512-555-O1O1`, or if no text names a number.
     """
     readings = {text: _readings(text) for text in texts if text}
     unclear = {text for text, found in readings.items() if ANY in found}

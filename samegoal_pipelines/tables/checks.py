@@ -49,14 +49,13 @@ def unique(frame: pd.DataFrame, key: tuple[str, ...], *, null: bool = False) -> 
     return ~repeated
 
 
-def mostly(plausible: pd.Series, *, share: float = 0.01, rows: int = 10) -> Mask:
+def mostly(plausible: pd.Series) -> Mask:
     """The mask, or true if it fails in so few rows that they are odd rather than read wrongly.
 
     Some schools write a birth date in 1900 for "unknown", which must not stop a district. A tenth of all
     birth dates in 1900 is a fault.
     """
-    odd = (~plausible).sum()
-    return plausible if odd > max(rows, share * len(plausible)) else True
+    return plausible if (~plausible).sum() > max(10, 0.01 * len(plausible)) else True
 
 
 def follows(column: pd.Series, reason: pd.Series, rules: Mapping[str, str]) -> pd.Series:

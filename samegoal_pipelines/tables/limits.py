@@ -26,8 +26,8 @@ class Limit:
         least: the number of rows from which the share counts. Fewer rows mean nothing.
         or_fifth: the share counts from a fifth of the denominator, if that is less than `least`, but at least
             3. Without a `least`, the district's limit `dropped_least` applies.
-        sentence: why a snapshot is held. It may use every number, {part}, {whole}, {share}, {limit}, and
-            {of}: part of whole, with the share.
+        sentence: why a snapshot is held; the limit is added. It may use every number, {part}, {whole},
+            {share}, and {of}: part of whole, with the share.
         next_step: what a person should check first.
     """
 
@@ -59,7 +59,7 @@ LIMITS = (
         denominator="published_active",
         or_fifth=True,
         sentence="{dropped_of} last published as ENROLLED or PRE-ENROLLED would be gone, INACTIVE or "
-        "GRADUATED{because}; the limit is {limit}",
+        "GRADUATED{because}",
         next_step="check in Qmlativ whether their enrollments were ended or deleted on purpose",
     ),
     Limit(
@@ -77,7 +77,7 @@ LIMITS = (
         denominator="published_active",
         least=5,
         sentence="{of} last published as ENROLLED or PRE-ENROLLED would be gone or INACTIVE only because "
-        "time has passed; the limit is {limit}",
+        "time has passed",
         next_step="enter next year's enrollments in Qmlativ, which are probably not there yet",
     ),
     Limit(
@@ -89,7 +89,7 @@ LIMITS = (
         denominator="demographics_published",
         rows="published rows of demographics",
         least=5,
-        sentence="{of} would change; the limit is {limit}",
+        sentence="{of} would change",
         next_step="check in Qmlativ whether a field was withdrawn, or edited for everybody",
     ),
     Limit(
@@ -99,8 +99,7 @@ LIMITS = (
         label="students with no contact left",
         numerator="contacts_lost",
         least=5,
-        sentence="{of} would lose their last parent with a phone, an e-mail address or a street; the limit"
-        " is {limit}",
+        sentence="{of} would lose their last parent with a phone, an e-mail address or a street",
         next_step="check in Qmlativ whether guardians, phones or addresses were withdrawn",
     ),
     Limit(
@@ -112,7 +111,7 @@ LIMITS = (
         denominator="enrollment_rows",
         rows="enrollment rows",
         least=2,
-        sentence="{of} were quarantined; the limit is {limit}",
+        sentence="{of} were quarantined",
         next_step="see the reasons in the Dagster UI, and correct the rows in Qmlativ",
     ),
     Limit(
@@ -122,8 +121,7 @@ LIMITS = (
         label="students added",
         numerator="added",
         or_fifth=True,
-        sentence="{part} students would be new, beside {whole} published ones ({share}); the limit is "
-        "{limit}",
+        sentence="{part} students would be new, beside {whole} published ones ({share})",
         next_step="check in Qmlativ whether the Integration Access was granted one entity too many, or "
         "whether the rows are another district's",
     ),
@@ -134,8 +132,7 @@ LIMITS = (
         label="student numbers of other students",
         numerator="reassigned",
         rows="student numbers",
-        sentence="{of} would now belong to another student, whom SameGoal would take for the former one; the "
-        "limit is {limit}",
+        sentence="{of} would now belong to another student, whom SameGoal would take for the former one",
         next_step="check in Qmlativ whether these student numbers were reused or swapped by mistake",
     ),
     Limit(
@@ -146,7 +143,7 @@ LIMITS = (
         numerator="carried_over",
         least=25,
         or_fifth=True,
-        sentence="{of} cannot be read and would be carried over as last published; the limit is {limit}",
+        sentence="{of} cannot be read and would be carried over as last published",
         next_step="see in the Dagster UI which rows were quarantined or unreadable, and correct them in "
         "Qmlativ",
     ),

@@ -21,7 +21,7 @@ EXCLUDED = {
 """Enrollments that the rules do not count."""
 
 ENTITY_YEAR = "Student Profile > Enrollment > Entity Year"
-"""The Qmlativ screen with a student's enrollments."""
+"""The Qmlativ screen with a student's enrollments, as the integration's documentation names it."""
 _OF_STUDENT = f"{ENTITY_YEAR}: "
 QUARANTINED = {
     "conflicting_duplicate": Reason(

@@ -1,7 +1,4 @@
-"""The registrar's worklist: its problems, what to do about each, and its columns.
-
-Qmlativ shows an EntryWithdrawal at `ENTITY_YEAR`, named as in the integration's documentation.
-"""
+"""The registrar's worklist: its problems, what to do about each in Qmlativ, and its columns."""
 
 from samegoal_pipelines.tables.declaration import integer, table, text
 from samegoal_pipelines.tables.vocabulary import ENTITY_YEAR, QUARANTINED, UNCERTAIN

@@ -194,7 +194,7 @@ def best_row_of(
     rows = np.flatnonzero(eligible & (keys != MISSING))
     codes, found = group_codes(keys[rows])
     best = best_rows(codes, len(found), [field[rows] for field in fields])
-    at = np.append(best, NOWHERE)[RowIndex(found, "group").find(wanted)]
+    at = np.append(best, NOWHERE)[find_rows(wanted, found)]
     return np.asarray(np.append(rows, NOWHERE)[at])
 
 
@@ -206,27 +206,19 @@ def lowest_first(values: np.ndarray) -> np.ndarray:
     return -values
 
 
-class RowIndex:
-    """Finds a table's rows by a unique integer key. Null keys are not found."""
+def find_rows(wanted: np.ndarray, keys: np.ndarray, what: str = "a key") -> np.ndarray:
+    """For each wanted key, the row of the table with these keys, or `NOWHERE`. Null is not found.
 
-    def __init__(self, keys: np.ndarray, what: str):
-        """Raise ValueError, naming `what`, if a key occurs twice."""
-        rows = np.flatnonzero(keys != MISSING)
-        keys = keys[rows]
-        low, high = (int(keys.min()), int(keys.max())) if len(rows) else (0, -1)
-        self._index, self._offset = None, low - 1
-        if high - low < DENSE_ENOUGH * len(keys):
-            self._rows = np.full(high - low + 3, NOWHERE)  # one more on either side for keys out of range
-            self._rows[keys - self._offset] = rows
-            unique = np.count_nonzero(self._rows != NOWHERE) == len(keys)
-        else:
-            self._index, self._rows = pd.Index(keys), np.append(rows, NOWHERE)
-            unique = self._index.is_unique
-        if not unique:
-            raise ValueError(f"{what} is not unique: several rows have the same key")
-
-    def find(self, keys: np.ndarray) -> np.ndarray:
-        """The row of each key, or `NOWHERE`."""
-        if self._index is not None:
-            return np.asarray(self._rows[self._index.get_indexer(keys)])
-        return self._rows.take(keys - self._offset, mode="clip")
+    Raises ValueError, naming `what`, if a key occurs twice.
+    """
+    rows = np.flatnonzero(keys != MISSING)
+    keys = keys[rows]
+    low, high = (int(keys.min()), int(keys.max())) if len(rows) else (0, -1)
+    if high - low < DENSE_ENOUGH * len(keys):
+        table = np.full(high - low + 3, NOWHERE)  # one more on either side for keys out of range
+        table[keys - (low - 1)] = rows
+        if np.count_nonzero(table != NOWHERE) == len(keys):
+            return table.take(wanted - (low - 1), mode="clip")
+    elif (index := pd.Index(keys)).is_unique:
+        return np.asarray(np.append(rows, NOWHERE)[index.get_indexer(wanted)])
+    raise ValueError(f"{what} is not unique: several rows have the same key")

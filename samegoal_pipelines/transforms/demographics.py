@@ -1,8 +1,7 @@
 """Who the students with a status are, and who their parents are: names, contacts, restricted access.
 
-Here we find the rows of Qmlativ's objects that describe each person. A column takes its value from the field
-that `tables.people` declares, unless it needs a rule. Which students have a status is decided in `status`,
-and which are published in `snapshot`.
+A column takes its value from the field that `tables.people` declares, unless it needs a rule. Which students
+have a status is decided in `status`, and which are published in `snapshot`.
 """
 
 import json
@@ -28,10 +27,10 @@ from samegoal_pipelines.transforms.columns import (
     MISSING,
     NOWHERE,
     Columns,
-    RowIndex,
     best_row_of,
     clean,
     columns_of,
+    find_rows,
     first_that_holds,
     flags,
     frame_from,
@@ -117,8 +116,8 @@ def parent_tables(
     guardianships = columns_of(raw["StudentGuardian"])
     tables = _sound_tables(raw) | {"StudentGuardian": guardianships}
     students, guardians = ids(guardianships["StudentID"]), ids(guardianships["NameIDGuardian"])
-    at_status = RowIndex(ids(columns_of(statuses)["student_id"]), "student_id of the statuses").find(students)
-    at_name = RowIndex(ids(tables["Name"]["NameID"]), "NameID").find(guardians)
+    at_status = find_rows(students, ids(columns_of(statuses)["student_id"]))
+    at_name = find_rows(guardians, ids(tables["Name"]["NameID"]), "NameID")
     excluded = {
         "unreadable": present(guardianships["Unreadable"]),
         "no_student_or_parent": (students == MISSING) | (guardians == MISSING),
@@ -199,7 +198,7 @@ def _switches(withholding: Withholding) -> pd.DataFrame:
 def _records_of(records: Columns, statuses: Columns) -> np.ndarray:
     """For each status, the row of Student of the deciding enrollment's school year, or else of the latest."""
     student_ids, asked = ids(statuses["student_id"]), ids(records["SchoolYearIDAsked"])
-    at_status = RowIndex(student_ids, "student_id of the statuses").find(ids(records["StudentID"]))
+    at_status = find_rows(ids(records["StudentID"]), student_ids)
     fits = asked == np.append(ids(statuses["school_year_id"]), MISSING)[at_status]
     order = [fits.view(np.int8), asked]
     return best_row_of(student_ids, ids(records["StudentID"]), at_status != NOWHERE, order)
@@ -233,14 +232,13 @@ def _describe(
 
 def _follow(tables: Tables, name: str, keys: pa.Array, rows: np.ndarray) -> np.ndarray:
     """The row of the table `name` that the key in each of these rows refers to, or `NOWHERE`."""
-    return RowIndex(ids(tables[name][f"{name}ID"]), f"{name}ID").find(ids(take(keys, rows)))
+    return find_rows(ids(take(keys, rows)), ids(tables[name][f"{name}ID"]), f"{name}ID")
 
 
 def _find_contacts(tables: Tables, people: np.ndarray, preferred: tuple[str, str]) -> dict[str, np.ndarray]:
     """The rows of each person's best address, with its ZIP code, state and county, and first e-mail address.
 
-    `preferred` are flags of NameAddress, the most important first. Ties go to the use that was recorded
-    first.
+    `preferred` are flags of NameAddress, the most important first. Of equal uses, the first recorded wins.
     """
     uses, emails = tables["NameAddress"], tables["NameEmail"]
     at_address = _follow(tables, "Address", uses["AddressID"], np.arange(len(uses["AddressID"])))
@@ -263,8 +261,7 @@ def _find_contacts(tables: Tables, people: np.ndarray, preferred: tuple[str, str
 def _confidential_phones(raw: Raw, withholding: Withholding) -> _Confidential:
     """The confidential numbers in raw phones, quarantined rows included.
 
-    A phone that does not say counts as confidential. An unreadable confidential number may be any number of
-    that person.
+    A phone that does not say counts as confidential. An unreadable number may be any number of that person.
     """
     if withholding.show_confidential_phones:
         return None

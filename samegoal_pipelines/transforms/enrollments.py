@@ -22,12 +22,12 @@ from samegoal_pipelines.transforms.columns import (
     NO_DAY,
     NOWHERE,
     Columns,
-    RowIndex,
     best_rows,
     clean,
     columns_of,
     dates,
     days,
+    find_rows,
     first_that_holds,
     flags,
     frame_of,
@@ -236,9 +236,8 @@ def _withdrawal_codes(listed: Columns, row_ids: np.ndarray) -> tuple[pa.Array, n
     distinct = sorted({*code_of.values()} - {""})
     position = {"": UNKNOWN_CODE} | {code: n for n, code in enumerate(distinct, start=UNKNOWN_CODE + 1)}
     known = [*(position[code] for code in code_of.values()), UNKNOWN_CODE]
-    at = RowIndex(np.fromiter(code_of, np.int64, len(code_of)), "WithdrawalCodeID").find(row_ids)
-    positions = np.asarray(known, np.int8 if len(distinct) < 100 else np.int32)[at]
-    positions *= row_ids != MISSING  # no id means no code, at position zero
+    at = find_rows(row_ids, np.fromiter(code_of, np.int64, len(code_of)))
+    positions = np.where(row_ids == MISSING, 0, np.asarray(known, np.int32)[at])  # no id means no code
     return pa.array([None, None, *distinct], pa.string()), positions
 
 
@@ -251,7 +250,7 @@ def _school_years(years: Columns, row_years: np.ndarray) -> tuple[np.ndarray, np
     listed = ~present(years["Unreadable"]) & (keys != MISSING)
     counts = listed & (current | flags(years["IsUpcomingYearForProvidedEntity"]))
     known = np.unique(keys[listed])
-    at = RowIndex(known, "SchoolYearID").find(row_years)
+    at = find_rows(row_years, known)
     return at != NOWHERE, np.append(np.isin(known, keys[counts]), False)[at]
 
 
@@ -265,9 +264,7 @@ def find_school_rows(schools: Columns, row_schools: np.ndarray, row_years: np.nd
     table = np.full(shape, NOWHERE)
     table[:-1, :] = latest[:, None]
     table[school_codes, year_codes] = np.arange(len(keys))
-    at_school = RowIndex(school_ids, "SchoolID").find(row_schools)
-    at_year = RowIndex(year_ids, "SchoolYearID").find(row_years)
-    return np.asarray(table[at_school, at_year])
+    return np.asarray(table[find_rows(row_schools, school_ids), find_rows(row_years, year_ids)])
 
 
 # -- whether EndDate is the last day enrolled, as the rules assume --

@@ -183,5 +183,5 @@ def _sentence(limits: Limits, limit: Limit, numbers: Counter[str]) -> str:
         )
     of, dropped = (f"{n:,} of {whole:,} {limit.rows} ({share(n)})" for n in (part, numbers["dropped"]))
     words = {"part": f"{part:,}", "whole": f"{whole:,}", "share": share(part), "because": because}
-    words |= {"of": of, "dropped_of": dropped, "limit": limit.shown(value)}
-    return limit.sentence.format_map({**numbers, **words})
+    words |= {"of": of, "dropped_of": dropped}
+    return f"{limit.sentence.format_map({**numbers, **words})}; the limit is {limit.shown(value)}"

@@ -125,10 +125,9 @@ def _complaints(cells: Cells, numbers: Counter[str]) -> list[str]:
 
 
 def read_students_csv(content: bytes) -> StudentsFile:
-    """Read a file in SameGoal's layout. Every cell is text; a byte order mark and CRLF are fine.
+    """Read a file in SameGoal's layout, or raise StudentsFileError, which names the line and the column.
 
-    Raises:
-        StudentsFileError: names the line and the column.
+    Every cell is text; a byte order mark and CRLF are fine.
     """
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise StudentsFileError("it is UTF-16, not UTF-8")

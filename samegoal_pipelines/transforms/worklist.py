@@ -1,9 +1,7 @@
 """Find the enrollments that a registrar should check in Qmlativ.
 
-The rules are in `enrollments` and `status`, the fix for each problem is in `tables.worklist`, and the list is
-stored by `warehouse`.
-
-A no-show (never effective) is no problem. The only thing about a person in the list is the student number.
+The rules are in `enrollments` and `status`, and the fix for each problem is in `tables.worklist`. A no-show
+(never effective) is no problem. The only thing about a person in the list is the student number.
 """
 
 import json
@@ -61,10 +59,8 @@ def list_problems(
 ) -> pd.DataFrame:
     """The registrar's worklist (`tables.worklist.REGISTRAR_WORKLIST`), by school, problem and student.
 
-    Takes what the assets of the night landed. Student numbers are those of the latest year in `raw_students`.
-
-    Args:
-        published: `filtered` of the last published night before. None: there is nothing to compare with.
+    Takes what the assets of the night landed, and `filtered` of the last published night, if there is one.
+    Student numbers are those of the latest year in `raw_students`.
     """
     counted, unused = _with_plain_texts(filtered)
     statuses, uncertain = classified["student_status"], classified["uncertain"]

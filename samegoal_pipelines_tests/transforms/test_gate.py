@@ -143,14 +143,14 @@ def test_a_limit_that_is_added_to_the_table_holds_and_is_shown_and_can_be_set(mo
         default=20.0,
         label="students promoted",
         numerator="promoted",
-        sentence="{of} would change their grade; the limit is {limit}: check the grades in Qmlativ",
+        sentence="{of} would change their grade",
     )
     for module in (limits, gate):
         monkeypatch.setattr(module, "SHARES", (promoted,))
     monkeypatch.setattr(limits, "LIMITS", (*limits.LIMITS, promoted))
     monkeypatch.setitem(limits.BY_NAME, "promoted", promoted)
     assert judged("promoted", 21, 100).reasons == (
-        "21 of 100 students (21.0%) would change their grade; the limit is 20%: check the grades in Qmlativ",
+        "21 of 100 students (21.0%) would change their grade; the limit is 20%",
     )
     verdict = judged("promoted", 21, 100, promoted=21)
     assert verdict.reasons == ()

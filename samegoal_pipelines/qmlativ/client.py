@@ -1,4 +1,4 @@
-"""A client for one district: its token, who it is, what it grants, and one object at a time.
+"""A client for one district: its token and threads, who it is, what it grants, and one object at a time.
 
 Between calls it only keeps the token, descriptions and the identity. Which objects, school years and people a
 night needs is decided in `reading`.
@@ -7,13 +7,16 @@ night needs is decided in `reading`.
 from __future__ import annotations
 
 import base64
+import itertools
 import json
+import os
 import re
 import threading
-from collections.abc import Collection
-from concurrent.futures import Future
+from collections.abc import Callable, Collection
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from queue import PriorityQueue
 from typing import Any, Literal
 from urllib.parse import quote_plus
 
@@ -28,13 +31,13 @@ from samegoal_pipelines.qmlativ.errors import (
     InvalidCredentialsError,
     MalformedAnswerError,
     QmlativError,
+    ReadCancelledError,
     RequestRefusedError,
     SourceUnavailableError,
 )
 from samegoal_pipelines.qmlativ.listing import Progress, Reading, read_listing
 from samegoal_pipelines.qmlativ.paging import Listing, PageRef, SearchCondition
 from samegoal_pipelines.qmlativ.transport import Answer, Transport
-from samegoal_pipelines.qmlativ.workers import Workers
 from samegoal_pipelines.tables.catalog import OBJECTS
 from samegoal_pipelines.tables.declaration import Column, QmlativObject
 from samegoal_pipelines.tables.enrollments import ENTITY
@@ -261,7 +264,7 @@ def _refusal(answer: Answer, where: str, entity_id: int | None) -> QmlativError:
 
 def _identity_in(metadata: Any, entity_id: int | None) -> Identity:
     """The district in GetSystemMetadata's answer. If there are several, the one of the entity to read as."""
-    try:
+    with suppress(KeyError, TypeError, IndexError, AttributeError):
         system = metadata["System"]
         districts = [
             Identity(each["DistrictID"], each["EntityID"], str(each["Code"]), str(each.get("Name") or ""))
@@ -271,6 +274,65 @@ def _identity_in(metadata: Any, entity_id: int | None) -> Identity:
         found = next(each for entity in wanted for each in districts if each.entity_id == entity)
         if type(found.district_id) is int and type(found.entity_id) is int:
             return found
-    except (KeyError, TypeError, IndexError, AttributeError):
-        pass
     raise MalformedAnswerError("the answer names no district", _METADATA, kind=Kind.IDENTITY)
+
+
+class Workers:
+    """The threads of a client: one per allowed concurrent request, and others that decode answers.
+
+    Answers are decoded in separate threads, so that no connection waits for a core. Tasks wait for a
+    connection by priority, not in order of arrival, because the longest listing decides how long a night
+    takes. After `close`, `submit` raises `ReadCancelledError`.
+    """
+
+    def __init__(self, connections: int) -> None:
+        cores = min(connections, os.cpu_count() or 1)
+        self._askers = ThreadPoolExecutor(connections, thread_name_prefix="qmlativ")
+        self._decoders = ThreadPoolExecutor(cores, thread_name_prefix="decoding")
+        self._room = threading.BoundedSemaphore(2 * cores)  # limits the answers in memory
+        self._arrivals = itertools.count()
+        self._waiting: PriorityQueue[tuple[int, int, Callable[[], None]]] = PriorityQueue()
+
+    def submit(
+        self, ask: Callable[[], Any], decode: Callable[[Any], Any] | None = None, *, priority: int = 0
+    ) -> Future[Any]:
+        """Run `ask` on a connection, lowest `priority` first, and then `decode` on its result."""
+        future: Future[Any] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                answer = ask()
+                if decode is None:
+                    future.set_result(answer)
+                else:
+                    self._room.acquire()
+                    self._decoders.submit(self._decode, future, decode, answer)
+            except BaseException as error:
+                future.set_exception(error)
+
+        self._waiting.put((priority, next(self._arrivals), run))
+        try:
+            self._askers.submit(self._run_next)
+        except RuntimeError:  # shut down
+            raise ReadCancelledError() from None
+        return future
+
+    def close(self) -> None:
+        """Wait until all tasks are done. Cancel the requests first, so that the tasks end at once."""
+        self._askers.shutdown(wait=True)
+        self._decoders.shutdown(wait=True)
+
+    def _run_next(self) -> None:
+        """Run the first task by priority, not the one that was submitted for this thread."""
+        *_, run = self._waiting.get()
+        run()
+
+    def _decode(self, future: Future[Any], decode: Callable[[Any], Any], answer: Any) -> None:
+        try:
+            future.set_result(decode(answer))
+        except BaseException as error:
+            future.set_exception(error)
+        finally:
+            self._room.release()

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -105,7 +106,7 @@ class PageDecoder:
 
 def parse_json(body: bytes, where: str) -> Any:
     """Parse one strict JSON document: no NaN, no repeated key, no invalid UTF-8, no deep nesting."""
-    try:
+    with suppress(ValueError):
         if all(depth <= _MAX_DEPTH for depth in _depths(body)):
             return json.loads(
                 body.decode("utf-8-sig"),
@@ -113,8 +114,6 @@ def parse_json(body: bytes, where: str) -> Any:
                 parse_constant=_refuse_constant,
                 parse_float=_number,
             )
-    except ValueError:
-        pass
     raise MalformedAnswerError("the answer is not valid JSON", where)
 
 
@@ -186,11 +185,8 @@ _FITS: dict[Type, Callable[[Any], bool]] = {
 def _dates(texts: pa.Array, name: str, wrong: _Wrong) -> pa.Array:
     """Calendar days as written, ignoring time and zone. Invalid dates go to `wrong`."""
     if pc.all(pc.ends_with(texts, "T00:00:00"), min_count=0).as_py():  # the documented format
-        try:
+        with suppress(pa.ArrowInvalid):
             dates = texts.cast(pa.timestamp("s")).cast(pa.date32())
-        except pa.ArrowInvalid:
-            pass
-        else:
             earliest = pc.min(dates.cast(pa.int32())).as_py()
             if earliest is None or earliest >= _YEAR_1:
                 return dates

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
+from samegoal_pipelines.qmlativ.client import Workers
 from samegoal_pipelines.qmlativ.errors import ReadCancelledError
-from samegoal_pipelines.qmlativ.workers import Workers
 
 LONG = 60
 

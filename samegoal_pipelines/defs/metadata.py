@@ -6,7 +6,6 @@ check here holds a snapshot.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import date
 from itertools import islice
 from typing import Any
 
@@ -151,9 +150,9 @@ def parent_facts(
 def snapshot_facts(snapshot: Snapshot, run: DistrictRun) -> dict[str, Any]:
     """A published or held snapshot: its statuses beside those before, and the last nights."""
     attempts = last_attempts(run.deployment.warehouse, run.district_id, limit=ATTEMPTS_SHOWN)
-    published = [one for one in attempts if one.published]
-    earlier = [one for one in published if snapshot.held or one.snapshot_date < run.today]
-    before = max(earlier, key=lambda one: one.snapshot_date, default=None)
+    earlier = [one for one in attempts if snapshot.held or one.snapshot_date < run.today]
+    published = [one for one in earlier if one.published]
+    before = max(published, key=lambda one: one.snapshot_date, default=None)
     return {
         "snapshot date": run.today.isoformat(),
         "statuses": status_table(snapshot.counts, before),
@@ -183,11 +182,8 @@ def status_table(counts: Counts, before: Snapshot | None) -> dg.TableMetadataVal
 
 def nights_table(attempts: Iterable[Snapshot]) -> dg.TableMetadataValue:
     """The last nights, newest first: what was published, or else the night's final state."""
-    nights: dict[date, Snapshot] = {}
-    for one in sorted(attempts, key=lambda one: one.snapshot_id):
-        known = nights.get(one.snapshot_date)
-        if one.state != "superseded" and (known is None or known.state != "published"):
-            nights[one.snapshot_date] = one
+    in_order = sorted(attempts, key=lambda one: (one.state == "published", one.snapshot_id))
+    nights = {one.snapshot_date: one for one in in_order if one.state != "superseded"}
     columns = {"students": "students", **COUNTED}
     return table(
         ("night", "state", *columns),

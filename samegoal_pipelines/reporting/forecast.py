@@ -81,10 +81,8 @@ class Ahead:
         """The number of districts in the forecast, and the districts that are excluded."""
         if not (self.districts or self.excluded):
             return "No district is published yet"
-        found = f"Looked at {counted(self.districts, 'district')}"
-        if not self.excluded:
-            return found
-        return f"{found}; not at {some(self.excluded, 20)}: their landed rows are gone or cannot be read"
+        gone = f"; not at {some(self.excluded, 20)}: their landed rows are gone or cannot be read"
+        return f"Looked at {counted(self.districts, 'district')}" + (gone if self.excluded else "")
 
 
 def look_ahead(engine: sa.Engine, landing: Landing, board: Board) -> Ahead:

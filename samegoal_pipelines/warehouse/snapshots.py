@@ -290,7 +290,7 @@ def record_failure(engine: sa.Engine, run: RunIdentity, error: PipelineError) ->
 
 
 def record_published(connection: sa.Connection, run: RunIdentity, facts: dict[str, Any]) -> Snapshot:
-    """Record and mark the current snapshot. Earlier published or held ones of this night are superseded."""
+    """Record and mark the current snapshot. Published or held ones from this night on are superseded."""
     connection.execute(
         sa.update(snapshots)
         .where(

@@ -81,7 +81,7 @@ Wanted = list[tuple[History, sa.RowMapping, dict[str, Any]]]
 def hide_withheld(
     connection: sa.Connection,
     restricted: pd.DataFrame | None,
-    confidential: pd.DataFrame | None,
+    confidential: pd.DataFrame,
     district_id: str,
     night: date,
     *,
@@ -90,7 +90,7 @@ def hide_withheld(
     """Remove what is withheld tonight from the current rows of these students and their parents, or of all.
 
     Args:
-        restricted: student_id and parent_id of every pair under restriction.
+        restricted: student_id and parent_id of every pair under restriction. None: nobody newly is.
         confidential: the confidential numbers (`tables.people.CONFIDENTIAL_PHONES`).
         night: the published night. The rows change as of this night, so that a rerun undoes it.
     """
@@ -100,10 +100,9 @@ def hide_withheld(
     wanted: Wanted = []
     for history, person in ((STUDENTS, "student_id"), (PARENTS, "parent_id")):
         numbers = defaultdict[int, set[str]](set)  # the digits of each person's confidential numbers
-        if confidential is not None:
-            theirs = confidential[confidential[person].notna()]
-            for one, digits in zip(theirs[person].tolist(), theirs["digits"].tolist(), strict=True):
-                numbers[one].add(digits)
+        theirs = confidential.dropna(subset=[person])
+        for one, digits in zip(theirs[person].tolist(), theirs["digits"].tolist(), strict=True):
+            numbers[one].add(digits)
         flagged = {parent_id for _, parent_id in pairs} if history is PARENTS else set()
         where = _any_of(history, person, numbers.keys() | flagged)
         if among is not None:

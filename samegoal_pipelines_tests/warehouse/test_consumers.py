@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.tables.vocabulary import DEPARTURES
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.engine import Role, role_url
+from samegoal_pipelines.warehouse.erase import erase_student_rows
 from samegoal_pipelines.warehouse.withholding import hide_contacts
 from samegoal_pipelines_tests.warehouse.factories import NIGHT, absences, publish_night, snapshot, student
 
@@ -155,14 +156,15 @@ def test_one_transaction_reads_a_students_details(ask, module_database_url):
     assert after_the_transaction == 0
 
 
-REWRITTEN: list[tuple[Callable[[sa.Engine], object], bool]] = [
-    (lambda engine: publish_night(engine, 1, snapshot(student(1, first_name="Ana"), student(2))), False),
-    (lambda engine: publish_night(engine, 0, snapshot(student(1, first_name="Anna"))), True),
-    (lambda engine: hide_contacts(engine, "grand-bend", restricted=True), True),
-]
+REWRITTEN: dict[str, tuple[Callable[[sa.Engine], object], bool]] = {
+    "a later night": (lambda engine: publish_night(engine, 1, snapshot(student(1), student(2))), False),
+    "again": (lambda engine: publish_night(engine, 0, snapshot(student(1, first_name="Anna"))), True),
+    "hidden": (lambda engine: hide_contacts(engine, "grand-bend", restricted=True), True),
+    "erased": (lambda engine: erase_student_rows(engine, "grand-bend", 1, "00001", "Pat Miller"), True),
+}
 
 
-@pytest.mark.parametrize(("event", "rewritten"), REWRITTEN, ids=["later night", "same night", "hidden"])
+@pytest.mark.parametrize(("event", "rewritten"), REWRITTEN.values(), ids=REWRITTEN)
 def test_only_a_remembered_night_that_was_rewritten_makes_a_reader_read_everything(
     database_url, event, rewritten
 ):

@@ -9,7 +9,7 @@ from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse import erase
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import SnapshotInProgressError
-from samegoal_pipelines_tests.warehouse.factories import every_byte, rows
+from samegoal_pipelines_tests.warehouse.factories import every_byte, publish_night, rows, snapshot, student
 from samegoal_pipelines_tests.warehouse.role_fixtures import OURS, THEIRS, fill, guarded
 
 
@@ -56,3 +56,12 @@ def test_erasing_waits_for_a_run_that_publishes_and_gives_up_in_plain_words(fill
         with pytest.raises(SnapshotInProgressError, match="wait until the other run is done"):
             erase.erase_rows(filled, OURS, "Pat")
     assert every_byte(filled, OURS) == before
+
+
+def test_a_student_whose_erasure_is_lifted_is_published_again_even_if_nothing_else_has_changed(warehouse):
+    both = snapshot(student(1), student(2))
+    publish_night(warehouse, 0, both)
+    assert erase.erase_student_rows(warehouse, OURS, 2, "00002", "Pat")["student_status_history"] == 1
+    assert erase.lift(warehouse, OURS, "00002") == 1
+    publish_night(warehouse, 0, both)
+    assert rows(warehouse, "select student_id from samegoal.student_status order by 1") == [(1,), (2,)]

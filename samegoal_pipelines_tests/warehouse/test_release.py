@@ -140,6 +140,7 @@ def test_there_is_nothing_to_release_where_nothing_is_held(district):
 def test_a_release_that_comes_after_another_publication_changes_nothing(district, later):
     held = hold(district)
     publish_night(district, later, snapshot(*SCHOOL[1:]))
+    assert attempts(district, "state")[1] == ("held" if later == 2 else "superseded",)
     before = every_byte(district)
     with pytest.raises(ReleaseRefusedError, match=r"nothing is held for|has moved on"):
         release_held(district, held)

@@ -3,8 +3,7 @@
 Tests, the demo and the benchmarks talk to it over a real socket. Everyone in it is made up.
 
 - ``district``: the objects, and a district's rows, settings and grants
-- ``generate``, ``people``, ``enrollments``: synthetic districts;
-  ``nights``: what changes from night to night
+- ``generate``, ``people``, ``enrollments``: synthetic districts, and what changes from night to night
 - ``server``, ``listings``: the Custom API; ``faults``: for tests
 """
 

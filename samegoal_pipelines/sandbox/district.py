@@ -24,6 +24,7 @@ FIELDS["Student/Student"] |= {"GradeNumeric": "integer"}  # the grade of another
 FIELDS["Demographics/Name"] |= {"IsStudentName": "flag", "IsGuardianName": "flag"}  # to select by
 
 Row = Mapping[str, Any]
+Rows = list[dict[str, Any]]
 ENTITY_ID = 1
 """The entity of every district as a whole."""
 YEARS_BACK = 3
@@ -56,7 +57,7 @@ class SandboxDistrict:
     client_key: str
     client_secret: str = field(repr=False)
     today: dt.date
-    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict, repr=False)
+    tables: dict[str, Rows] = field(default_factory=dict, repr=False)
     timezone: str = "America/Chicago"
     expires: dt.date | None = None  # from this day on the Integration Access's credentials are refused
     denied_fields: set[str] = field(default_factory=set)  # "Module/Object.Field", or a whole "Module/Object"
@@ -67,7 +68,7 @@ class SandboxDistrict:
     refused_conditions: set[str] = field(default_factory=set)
     ignored_conditions: set[str] = field(default_factory=set)
 
-    def rows(self, name: str) -> list[dict[str, Any]]:
+    def rows(self, name: str) -> Rows:
         """A copy of the rows of an object, as they are served."""
         return [dict(row) for row in self.tables[name]]
 
@@ -123,10 +124,10 @@ class SandboxDistrict:
         return {"System": {"Code": "000", **common, "Districts": [district]}}
 
 
-def table_of(name: str, rows: Iterable[Row]) -> list[dict[str, Any]]:
+def table_of(name: str, rows: Iterable[Row]) -> Rows:
     """These rows with all fields, and dates as Qmlativ serves them."""
     fields = FIELDS[name]
-    table: list[dict[str, Any]] = [{**dict.fromkeys(fields), **row} for row in rows]
+    table: Rows = [{**dict.fromkeys(fields), **row} for row in rows]
     if unknown := set().union(*table) - fields.keys():
         raise KeyError(f"{name} has no field {', '.join(sorted(unknown))}")
     for column in (column for column, kind in fields.items() if kind == "date"):
@@ -165,12 +166,12 @@ def ids_of(name: str) -> dict[str, int]:
 
 def common_rows(
     district_name: str, district_code: str, today: dt.date, campuses: Sequence[tuple[int, int, str]]
-) -> dict[str, list[dict[str, Any]]]:
+) -> dict[str, Rows]:
     """The rows that every district has. ``campuses`` are EntityID, SchoolID and name."""
     current = school_year_of(today)
     years = range(current - YEARS_BACK, current + 2)
     entities = [(ENTITY_ID, district_name), *((entity, name) for entity, _, name in campuses)]
-    rows: dict[str, list[dict[str, Any]]] = {
+    rows: dict[str, Rows] = {
         "District/SchoolYear": [
             {
                 "SchoolYearID": year,

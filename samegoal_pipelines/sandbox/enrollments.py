@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, NamedTuple
 
-from samegoal_pipelines.sandbox.district import YEARS_BACK, withdrawal_code_id
+from samegoal_pipelines.sandbox.district import YEARS_BACK, Rows, withdrawal_code_id
 from samegoal_pipelines.sandbox.people import Pupil
 
 LEAVER_CODES = ("16", "60", "66", "81", "82", "83", "98")
@@ -60,7 +60,7 @@ def last_day(year: int) -> dt.date:
 
 def enrollment_rows(
     rng: Random, pupils: Sequence[Pupil], campuses: Sequence[Campus], year: int, today: dt.date
-) -> list[dict[str, Any]]:
+) -> Rows:
     """Rows of Enrollment/EntryWithdrawal as they are on a day. ``year`` is that of the pupils' grades."""
     rows, number = [], 4_000_000
     for pupil in pupils:

@@ -1,4 +1,9 @@
-"""Puts synthetic districts together: town and campuses here, people and enrollments in other modules."""
+"""Puts synthetic districts together, and lets nights pass. People and enrollments are in other modules.
+
+From night to night a few students leave, enroll, change grade, move or get another phone. Each night has a
+random stream of its own and changes the tables of the night before. So night 5 contains all that night 4 did,
+and an id never changes its meaning.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +14,34 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from samegoal_pipelines.sandbox import people as p
 from samegoal_pipelines.sandbox import words as w
 from samegoal_pipelines.sandbox.district import (
     FIELDS,
+    Rows,
     SandboxDistrict,
     common_rows,
+    grade_code,
     school_year_of,
     table_of,
+    withdrawal_code_id,
 )
-from samegoal_pipelines.sandbox.enrollments import Campus, enrollment_rows
-from samegoal_pipelines.sandbox.nights import ENROLLMENTS, pass_night
-from samegoal_pipelines.sandbox.people import Tables, Town
+from samegoal_pipelines.sandbox.enrollments import (
+    LEAVER_CODES,
+    Campus,
+    enrollment_rows,
+    first_day,
+    last_day,
+)
 
 _LEVELS = (("Elementary School", 0.46 / 620), ("Middle School", 0.23 / 820), ("High School", 0.31 / 1900))
 """Levels, and campuses per student of the district."""
+_ENROLLMENTS = "Enrollment/EntryWithdrawal"
 _EVERYWHERE = ("Career and Technical Center", "Alternative Learning Center")
+_CHANGED_PER_NIGHT = 0.005
+"""Share of students that a night changes."""
+_NEW_IDS = 50_000_000
+"""Rows that a night adds have ids of their own: night × 10,000 and up."""
 
 
 @dataclass
@@ -70,7 +88,7 @@ def _generated(
     slug = town.lower().replace(" ", "-")
     code = f"{number % 254 + 1:03d}{901 + number // 254:03d}"
     campuses = campuses_of(number, students)
-    rows: Tables = common_rows(f"{town} ISD", code, today, [campus[:3] for campus in campuses])
+    rows: p.Tables = common_rows(f"{town} ISD", code, today, [campus[:3] for campus in campuses])
     rows |= _surroundings(number, town)
 
     def stream(part: str) -> Random:
@@ -80,10 +98,10 @@ def _generated(
     def made_up(what: str, length: int) -> str:
         return hashlib.sha256(f"{seed}/{slug}/{what}".encode()).hexdigest()[:length]
 
-    pupils = Town(stream("people"), rows, year, school_year_of(today) - year, slug).add_people(students)
-    rows[ENROLLMENTS] = enrollment_rows(stream("enrollments"), pupils, campuses, year, today)
+    pupils = p.Town(stream("people"), rows, year, school_year_of(today) - year, slug).add_people(students)
+    rows[_ENROLLMENTS] = enrollment_rows(stream("enrollments"), pupils, campuses, year, today)
     for night in range(1, nights + 1 if students else 0):
-        pass_night(stream(f"night {night}"), rows, night, today - dt.timedelta(days=nights - night))
+        _pass_night(stream(f"night {night}"), rows, night, today - dt.timedelta(days=nights - night))
     return SandboxDistrict(
         id=slug,
         name=f"{town} ISD",
@@ -125,7 +143,7 @@ def campuses_of(number: int, students: int) -> list[Campus]:
     ]
 
 
-def _surroundings(number: int, town: str) -> dict[str, list[dict[str, Any]]]:
+def _surroundings(number: int, town: str) -> p.Tables:
     """The town and its surroundings: as many ZIP codes and counties as addresses refer to."""
     cities = [town, town, town, f"{town} Station", f"North {town}", "Encantada", "Peñascal"]
     first_zip = 75001 + (number * 97) % 4800
@@ -139,3 +157,68 @@ def _surroundings(number: int, town: str) -> dict[str, list[dict[str, Any]]]:
             for place in range(2)
         ],
     }
+
+
+def _pass_night(rng: Random, tables: p.Tables, night: int, day: dt.date) -> None:
+    """Change the tables by the night that ends on this day."""
+    changed, new = len(tables[p.STUDENTS]) * _CHANGED_PER_NIGHT, _NEW_IDS + night * 10_000
+
+    def some(share: float, rows: Rows) -> Rows:
+        return rng.sample(rows, min(len(rows), max(1, round(changed * share))))
+
+    year = school_year_of(day)
+    for row in some(0.15, [row for row in tables[_ENROLLMENTS] if _attended(row, year, day)]):
+        row |= {"EndDate": day, "WithdrawalDate": day + dt.timedelta(days=1)}
+        row["WithdrawalCodeID"] = withdrawal_code_id(year, rng.choice(LEAVER_CODES))
+    at_home = {row["StudentID"] for row in tables[_ENROLLMENTS] if row["IsDefaultEntity"]}
+    with_home = [row for row in tables[p.STUDENTS] if row["StudentID"] in at_home]
+    _enroll(rng, tables, some(0.15, with_home), day, new)
+    for student in some(0.1, [row for row in tables[p.STUDENTS] if 1 <= row["GradeNumeric"] <= 11]):
+        grade = student["GradeNumeric"] + rng.choice((-1, 1))
+        student |= {"GradeNumeric": grade, "Grade": grade_code(grade)}
+    left = some(0.3, tables[p.ADDRESSES])  # everyone there moves together
+    moved = {address["AddressID"]: new + number for number, address in enumerate(left)}
+    tables[p.ADDRESSES] += [{"AddressID": key, **p.address_fields(rng)} for key in moved.values()]
+    for link in tables[p.LINKS]:
+        link["AddressID"] = moved.get(link["AddressID"], link["AddressID"])
+    for phone in some(0.3, tables[p.PHONES]):
+        phone |= p.phone_number(rng)
+
+
+def _attended(row: dict[str, Any], year: int, day: dt.date) -> bool:
+    """Whether a student is enrolled at home by this row, with no end known."""
+    at_home = row["IsDefaultEntity"] and row["SchoolYearID"] == year and row["StartDate"] <= day
+    return at_home and row["EndDate"] is row["WithdrawalDate"] is None
+
+
+def _enroll(rng: Random, tables: p.Tables, siblings: Rows, day: dt.date, new: int) -> None:
+    """A brother or sister of each of these enrolls: the same guardians and home, another name."""
+    by_student = {sibling["StudentID"]: new + number for number, sibling in enumerate(siblings)}
+    by_name = {sibling["NameID"]: new + number for number, sibling in enumerate(siblings)}
+
+    def copy(name: str, rows: Rows, column: str, new_ids: dict[int, int]) -> Rows:
+        """Copy the rows of each old id for its new one."""
+        old = [row for row in rows if row[column] in new_ids]
+        copies = [
+            {**row, next(iter(row)): new + 5_000 + number, column: new_ids[row[column]]}
+            for number, row in enumerate(old)
+        ]
+        tables[name] += copies
+        return copies
+
+    for student in copy(p.STUDENTS, tables[p.STUDENTS], "StudentID", by_student):
+        key, grade = student["StudentID"], min(12, max(0, student["GradeNumeric"]))
+        student |= {"NameID": key, "GradeNumeric": grade, "Grade": grade_code(grade)}
+        student |= {"StudentNumber": f"{key:09d}", "CalculatedStudentStateID": f"2{key:09d}"}
+    for name in copy(p.NAMES, tables[p.NAMES], "NameID", by_name):
+        female = rng.random() < 0.5
+        first = p.first_name(rng, female=female)
+        name |= {"FirstName": first, "FirstNameLegal": first, "NameSuffixID": None, **p.gender(female=female)}
+    year = school_year_of(day)
+    year += day > last_day(year)
+    latest = {row["StudentID"]: row for row in tables[_ENROLLMENTS] if row["IsDefaultEntity"]}
+    for row in copy(_ENROLLMENTS, list(latest.values()), "StudentID", by_student):
+        row |= {"SchoolYearID": year, "StartDate": max(day, first_day(year))}
+        row |= dict.fromkeys(("EndDate", "WithdrawalDate", "WithdrawalCodeID"))
+    copy(p.GUARDIANS, tables[p.GUARDIANS], "StudentID", by_student)
+    copy(p.LINKS, tables[p.LINKS], "NameID", by_name)

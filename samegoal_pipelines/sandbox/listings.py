@@ -9,21 +9,18 @@ for a flag with a StringSearchCondition.
 """
 
 import datetime as dt
-import gzip
 import json
 import operator
 import re
-import threading
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import orjson
 from starlette.exceptions import HTTPException
 
-from samegoal_pipelines.sandbox.district import ENTITY_ID, FIELDS, SandboxDistrict, grade_code
+from samegoal_pipelines.sandbox.district import ENTITY_ID, FIELDS, Rows, SandboxDistrict, grade_code
 from samegoal_pipelines.sandbox.faults import Call
 
-_KEPT = 400  # pages and lists of rows, of about a megabyte each
 _JOINS = {"And": all, "Or": any}
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "Equal": operator.eq,
@@ -38,8 +35,6 @@ _READ_AS: dict[str, Callable[[str], Any]] = {
     "date": lambda text: dt.datetime.fromisoformat(text).isoformat(),
 }
 """Type of a field → how the value of a condition is read; any other as text."""
-
-Rows = list[dict[str, Any]]
 
 
 class Listing:
@@ -130,43 +125,14 @@ class Listing:
         cell = self._cell(name)
         return lambda row: ((found := cell(row)) is None, found)
 
-
-class Listings:
-    """The pages of all listings, kept while the district's tables stay the same. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._kept: dict[Any, tuple[Rows, Any]] = {}
-        self._lock = threading.RLock()
-
-    def page(self, listing: Listing, size: int, *, compress: bool) -> bytes:
-        """The JSON of the page asked for, compressed if asked for."""
-
-        def make() -> bytes:
-            rows = self._keep(listing, (), listing.rows)
-            body = _page_body(rows, listing, size)
-            return gzip.compress(body, 1, mtime=0) if compress else body
-
-        page: bytes = self._keep(listing, (listing.call.page, size, compress), make)
-        return page
-
-    def _keep(self, listing: Listing, part: tuple[Any, ...], make: Callable[[], Any]) -> Any:
-        key = listing.key, part
-        with self._lock:  # pages of one listing are asked for at once, and its rows are ordered only once
-            if key not in self._kept:
-                made = make()
-                if len(self._kept) >= _KEPT:
-                    self._kept.clear()
-                self._kept[key] = listing.table, made  # while a table is kept, no other one gets its id
-            return self._kept[key][1]
-
-
-def _page_body(rows: Rows, listing: Listing, size: int) -> bytes:
-    call, first = listing.call, (listing.call.page - 1) * size
-    goes_on = first + size < len(rows)
-    following = f"/Custom/{call.entity}/{call.object}/{call.page + 1}/{size}" if goes_on else None
-    objects = [{name: row[name] for name in listing.fields} for row in rows[first : first + size]]
-    page = {"Objects": objects, "Paging": {"Next": following}}
-    try:
-        return orjson.dumps(page)
-    except TypeError:  # orjson refuses 2**70 and lone surrogates
-        return json.dumps(page).encode()
+    def page(self, rows: Rows, size: int) -> bytes:
+        """The JSON of the page asked for, of these rows."""
+        call, first = self.call, (self.call.page - 1) * size
+        goes_on = first + size < len(rows)
+        following = f"/Custom/{call.entity}/{call.object}/{call.page + 1}/{size}" if goes_on else None
+        objects = [{name: row[name] for name in self.fields} for row in rows[first : first + size]]
+        page = {"Objects": objects, "Paging": {"Next": following}}
+        try:
+            return orjson.dumps(page)
+        except TypeError:  # orjson refuses 2**70 and lone surrogates
+            return json.dumps(page).encode()

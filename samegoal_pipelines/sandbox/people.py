@@ -13,10 +13,10 @@ from random import Random
 from typing import Any, TypeVar
 
 from samegoal_pipelines.sandbox import words as w
-from samegoal_pipelines.sandbox.district import FIELDS, grade_code, ids_of
+from samegoal_pipelines.sandbox.district import FIELDS, Rows, grade_code, ids_of
 
 T = TypeVar("T")
-Tables = dict[str, list[dict[str, Any]]]
+Tables = dict[str, Rows]
 """Module/Object → rows, with dates as dates."""
 STUDENTS, NAMES, GUARDIANS = "Student/Student", "Demographics/Name", "Family/StudentGuardian"
 ADDRESSES, LINKS = "Demographics/Address", "Demographics/NameAddress"
@@ -36,31 +36,33 @@ _SPECIALS = (
     *("course", "course last year") * 7,
 )
 """Every 16th student is in grade 10 and has something special, in this order."""
+# How often each guardian is there
 _SEPARATED = {"Mother": 1, "Stepfather": 0.4}  # the father lives elsewhere
-_HOUSEHOLDS: tuple[tuple[float, dict[str, float]], ...] = (
-    # share of families, and how often each guardian is there
-    (0.58, {"Mother": 1, "Father": 1}),
-    (0.135, {"Mother": 1}),
-    (0.035, {"Father": 1}),
-    (0.18, _SEPARATED),
-    (0.07, {"Grandmother": 1, "Grandfather": 0.5}),
+_HOUSEHOLDS: tuple[dict[str, float], ...] = (
+    {"Mother": 1, "Father": 1},
+    {"Mother": 1},
+    {"Father": 1},
+    _SEPARATED,
+    {"Grandmother": 1, "Grandfather": 0.5},
 )
+_HOUSEHOLD_SHARES = (0.58, 0.135, 0.035, 0.18, 0.07)
 _CONTACTS = ("Aunt", "Uncle")
 _WOMEN = ("Mother", "Grandmother", "Aunt")
 _RACES = {
-    "IsWhite": ("White", 0.73),
-    "IsBlack": ("Black or African American", 0.15),
-    "IsAsian": ("Asian", 0.07),
-    "IsAlaskan": ("American Indian or Alaska Native", 0.03),
-    "IsHawaiian": ("Native Hawaiian or Other Pacific Islander", 0.02),
+    "IsWhite": "White",
+    "IsBlack": "Black or African American",
+    "IsAsian": "Asian",
+    "IsAlaskan": "American Indian or Alaska Native",
+    "IsHawaiian": "Native Hawaiian or Other Pacific Islander",
 }
+_RACE_SHARES = (0.73, 0.15, 0.07, 0.03, 0.02)
 _REACHED_BY = {
-    # share of each with a cell phone, a phone at home, one at work, and an e-mail address
-    "child": (0.02, 0.1, 0.0, 0.5),
-    "teenager": (0.45, 0.1, 0.0, 0.5),
-    "guardian": (0.92, 0.24, 0.34, 0.83),
-    "staff": (0.7, 0.1, 0.9, 1.0),
+    "child": {"Cell": 0.02, "Home": 0.1, "mail": 0.5},
+    "teenager": {"Cell": 0.45, "Home": 0.1, "mail": 0.5},
+    "guardian": {"Cell": 0.92, "Home": 0.24, "Work": 0.34, "mail": 0.83},
+    "staff": {"Cell": 0.7, "Home": 0.1, "Work": 0.9, "mail": 1.0},
 }
+"""Shares of each who have such a phone, or an e-mail address."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +126,7 @@ class Town:
 
     def _add_family(self, numbers: Sequence[int]) -> list[Pupil]:
         """Add a student for each of these numbers, their guardians, and where they live."""
-        shares, households = zip(*_HOUSEHOLDS, strict=True)
-        household = self.rng.choices(households, shares)[0]
+        household = self.rng.choices(_HOUSEHOLDS, _HOUSEHOLD_SHARES)[0]
         at_home = {each: True for each, share in household.items() if self._chance(share)}
         if household is _SEPARATED:
             at_home["Father"] = False
@@ -162,8 +163,7 @@ class Town:
         cycle, place = divmod(len(self.tables[STUDENTS]), 16)
         if place == 5:
             grade, special = 10, _SPECIALS[cycle % len(_SPECIALS)]
-        races = self.rng.choices(list(_RACES), [share for _, share in _RACES.values()], k=2)
-        races = races if self._chance(0.1) else races[:1]
+        races = self.rng.choices(list(_RACES), _RACE_SHARES, k=2 if self._chance(0.1) else 1)
         name_id = self._add_person(
             "teenager" if grade >= 6 else "child",
             last,
@@ -171,7 +171,7 @@ class Town:
             # Children are five on 1 September of kindergarten.
             BirthDate=dt.date(self.year + 1994 - grade, 9, 1) - dt.timedelta(days=self.rng.randrange(365)),
             IsHispanic=self._chance(0.52),
-            Race=_RACES[races[0]][0] if len({*races}) == 1 else "Two or More Races",
+            Race=_RACES[races[0]] if len({*races}) == 1 else "Two or More Races",
             **{flag: flag in races for flag in _RACES},
         )
         language = self.rng.choices((1, 2, 3, 4, 5, 6, None), (72, 20, 1, 1, 1, 1, 4))[0]
@@ -209,10 +209,8 @@ class Town:
             **gender(female=female),
             **fields,
         )
-        *shares, mail_share = _REACHED_BY[role]
-        kinds = [
-            kind for kind, share in zip(("Cell", "Home", "Work"), shares, strict=True) if self._chance(share)
-        ]
+        shares = _REACHED_BY[role]
+        kinds = [kind for kind in ("Cell", "Home", "Work") if self._chance(shares.get(kind, 0.0))]
         for rank, kind in enumerate(kinds[::-1] if self._chance(0.1) else kinds, start=1):
             self._add(
                 PHONES,
@@ -225,7 +223,7 @@ class Town:
             )
         private = f"example.{self.rng.choice(('com', 'org', 'net'))}"
         plain = re.sub("[^a-z.]", "", unicodedata.normalize("NFKD", f"{first}.{last}").lower())
-        mails = self._chance(mail_share) * (1 + self._chance(0.07))
+        mails = self._chance(shares["mail"]) * (1 + self._chance(0.07))
         for rank in range(1, mails + 1):
             domain = private if role == "guardian" else f"{self.slug}.example"
             address = f"{plain}{self.rng.randrange(1, 9999)}@{domain}"

@@ -6,6 +6,7 @@ GetSystemMetadata answers for the district of the credentials under any base URL
 
 import asyncio
 import base64
+import gzip
 import secrets
 import socket
 import threading
@@ -26,13 +27,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from samegoal_pipelines.sandbox.district import SandboxDistrict
+from samegoal_pipelines.sandbox.district import Rows, SandboxDistrict
 from samegoal_pipelines.sandbox.faults import Call, Fault, Faults
 from samegoal_pipelines.sandbox.generate import Sandbox
-from samegoal_pipelines.sandbox.listings import Listing, Listings
+from samegoal_pipelines.sandbox.listings import Listing
 
 HOST = "127.0.0.1"
 MAX_PAGE_SIZE = 10_000  # a larger page size is cut to this one, and Next goes on with it
+KEPT = 400  # listings
 Answer = Callable[[Call], Response]
 
 
@@ -72,7 +74,8 @@ class SandboxServer:
         self.traffic = Traffic()
         self.tokens: dict[str, SandboxDistrict | None] = {}  # every one that was issued; None: it has expired
         self.url = ""
-        self._listings = Listings()
+        self._shown: dict[Any, tuple[Rows, Rows]] = {}  # key of a listing → its table and the rows shown
+        self._lock = threading.Lock()
         described = "/{base:path}/Custom/{entity:int}/{module}/{name}"
         routes = (
             ("token", "/{base:path}/oauth/token", self._token, ["POST"]),
@@ -119,9 +122,16 @@ class SandboxServer:
 
     def _list(self, call: Call) -> Response:
         listing = Listing(call, *self._granted(call))
-        compress = "gzip" in call.headers.get("accept-encoding", "")
-        page = self._listings.page(listing, min(call.size, MAX_PAGE_SIZE), compress=compress)
-        headers = {"content-encoding": "gzip"} if compress else None
+        with self._lock:  # pages of one listing are asked for at once, and its rows are ordered only once
+            if (key := listing.key) not in self._shown:
+                rows = listing.rows()
+                if len(self._shown) >= KEPT:
+                    self._shown.clear()
+                self._shown[key] = listing.table, rows  # while a table is kept, no other one gets its id
+            _, rows = self._shown[key]
+        page, headers = listing.page(rows, min(call.size, MAX_PAGE_SIZE)), {}
+        if "gzip" in call.headers.get("accept-encoding", ""):
+            page, headers = gzip.compress(page, 1, mtime=0), {"content-encoding": "gzip"}
         return Response(page, headers=headers, media_type="application/json")
 
     def _signed_in(self, call: Call) -> SandboxDistrict:

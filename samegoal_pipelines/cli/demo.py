@@ -11,7 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from samegoal_pipelines.errors import PipelineError
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
-    from samegoal_pipelines.sandbox import SandboxServer
+    from samegoal_pipelines.sandbox import SandboxDistrict, SandboxServer
 
 STUDENTS = [12_000, 900, 120]
 PREFERRED_PORT = 8471
@@ -101,14 +102,12 @@ def demo(deployment: Deployment, here: bool, held: bool) -> int:
             step="starting the demo",
             next_step=f"unset {'them' if len(names) > 1 else 'it'}, or add --here if you want that",
         )
-    _allow_local_sources(deployment)
     click.echo("Starting a sandbox Qmlativ with three synthetic districts ...")
-    with _demo_source(settings.make_home()) as server:
-        district_ids = _register(deployment, server)
+    with _demo_districts(deployment) as districts:
         click.echo("Running the nightly job for each of them through Dagster ...")
-        outcomes = run_nights(deployment, district_ids)
+        outcomes = run_nights(deployment, [district.id for district in districts])
         if held and exit_status(outcomes) == DONE:
-            district = server.sandbox.districts[1]
+            district = districts[1]
             click.echo(f"Deleting a third of the enrollments of {district.name} and running it again ...")
             rows = district.rows(ENTRY_WITHDRAWAL.path)
             district.replace_rows(ENTRY_WITHDRAWAL.path, [row for row in rows if row["StudentID"] % 3])
@@ -139,15 +138,10 @@ def dev(deployment: Deployment, host: str, port: int) -> int:
     from samegoal_pipelines.settings import INSTANCE_FILES
 
     check_addresses(deployment.settings.alert_urls, deployment.settings.contact_mail_url)
-    home = deployment.settings.make_home()
-    has_demo = (home / _FACTS).exists()
-    if has_demo:
-        _allow_local_sources(deployment)
+    has_demo = (deployment.settings.make_home() / _FACTS).exists()
     prepare_dagster_home(deployment.settings)
-    with _demo_source(home) if has_demo else nullcontext() as server:
-        if server is not None:
-            _register(deployment, server)
-        elif not deployment.registry.list():
+    with _demo_districts(deployment) if has_demo else nullcontext():
+        if not has_demo and not deployment.registry.list():
             click.echo("No district is registered yet; `make demo` registers three synthetic ones.")
         workspace = str(INSTANCE_FILES / "workspace.yaml")
         commands = [
@@ -235,18 +229,18 @@ def _run_until_stopped(commands: list[list[str]]) -> int:
                 process.kill()
 
 
-def _allow_local_sources(deployment: Deployment) -> None:
-    """Let this deployment, and the processes that it starts, read the sandbox on this machine."""
-    os.environ["SAMEGOAL_ALLOW_LOCAL_SOURCES"] = "1"
-    deployment.settings.allow_local_sources = True
+@contextmanager
+def _demo_districts(deployment: Deployment) -> Iterator[list[SandboxDistrict]]:
+    """Serve and register the districts of this home: the same, one night later for each day since the first.
 
-
-def _demo_source(home: Path) -> AbstractContextManager[SandboxServer]:
-    """Serve the sandbox of this home: the same districts, one night later for each day since the first."""
+    Lets this deployment, and the processes that it starts, read from this machine.
+    """
     from samegoal_pipelines.sandbox import Sandbox, serve
     from samegoal_pipelines.sandbox.district import school_year_of
 
-    today, file = datetime.now().astimezone().date(), home / _FACTS
+    os.environ["SAMEGOAL_ALLOW_LOCAL_SOURCES"] = "1"
+    deployment.settings.allow_local_sources = True
+    today, file = datetime.now().astimezone().date(), deployment.settings.make_home() / _FACTS
     if not file.exists():
         file.write_text(json.dumps({"first_day": today.isoformat()}))
     first_day = date.fromisoformat(json.loads(file.read_text())["first_day"])
@@ -257,10 +251,13 @@ def _demo_source(home: Path) -> AbstractContextManager[SandboxServer]:
         night=max(0, (today - first_day).days),
         school_year=school_year_of(first_day),  # the same students after the summer too
     )
-    return serve(sandbox, 0 if _is_taken("127.0.0.1", PREFERRED_PORT) else PREFERRED_PORT)
+    port = 0 if _is_taken("127.0.0.1", PREFERRED_PORT) else PREFERRED_PORT
+    with serve(sandbox, port) as server:
+        _register(deployment, server)
+        yield sandbox.districts
 
 
-def _register(deployment: Deployment, server: SandboxServer) -> list[str]:
+def _register(deployment: Deployment, server: SandboxServer) -> None:
     """Register the sandbox's districts, or update the addresses of those that are registered."""
     from samegoal_pipelines.defs.instance import add_partition
 
@@ -280,4 +277,3 @@ def _register(deployment: Deployment, server: SandboxServer) -> list[str]:
             add_partition(deployment.settings, made.id)
         elif registered[made.id].base_url != base_url:
             registry.set(made.id, base_url=base_url)
-    return [made.id for made in server.sandbox.districts]

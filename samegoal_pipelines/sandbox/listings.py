@@ -57,7 +57,7 @@ class Listing:
         """Everything that decides its rows. An edit of the district puts another table in a table's place."""
         district, call = self.district, self.call
         settings = self.granted, district.refused_conditions, district.ignored_conditions
-        asked = id(self.table), call.entity, self.year, self.current_year, self.fields, call.body
+        asked = id(self.table), call.entity, self.year, self.current_year, call.body
         return (*asked, *map(frozenset, settings))
 
     def _check_field(self, name: str) -> str:
@@ -89,7 +89,7 @@ class Listing:
     def _in_year(self, student: dict[str, Any]) -> dict[str, Any]:
         """The student with the Grade of the year asked for, as Qmlativ computes it from GradeNumeric."""
         numeric = student["GradeNumeric"]
-        if numeric is None or self.year is None or self.current_year is None:
+        if not isinstance(numeric, int) or self.year is None or self.current_year is None:
             return student
         return student | {"Grade": grade_code(numeric + self.year - self.current_year)}
 
@@ -110,10 +110,7 @@ class Listing:
         if how == "List":
             values = {read(str(value)) for value in body["List"]}
             return lambda row: cell(row) in values
-        compare, value = _COMPARISONS[how], body["Value"]
-        if value is None:
-            raise ValueError("a condition without a value")
-        wanted = read(str(value))
+        compare, wanted = _COMPARISONS[how], read(str(body["Value"]))
         return lambda row: (found := cell(row)) is not None and compare(found, wanted)
 
     def _cell(self, name: str) -> Callable[[dict[str, Any]], Any]:

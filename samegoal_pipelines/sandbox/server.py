@@ -76,23 +76,22 @@ class SandboxServer:
         self.url = ""
         self._shown: dict[Any, tuple[Rows, Rows]] = {}  # key of a listing → its table and the rows shown
         self._lock = threading.Lock()
-        described = "/{base:path}/Custom/{entity:int}/{module}/{name}"
-        routes = (
-            ("token", "/{base:path}/oauth/token", self._token, ["POST"]),
-            ("metadata", "/{base:path}/Custom/GetSystemMetadata", self._metadata, ["GET"]),
-            ("describe", described, self._describe, ["GET"]),
-            ("list", f"{described}/{{page:int}}/{{size:int}}", self._list, ["GET", "POST"]),
-        )
+        described = "/Custom/{entity:int}/{module}/{name}"
         self.app = Starlette(
             routes=[
-                Route(path, partial(self._respond, kind, answer), methods=methods)
-                for kind, path, answer, methods in routes
+                self._route("token", "/oauth/token", self._token, "POST"),
+                self._route("metadata", "/Custom/GetSystemMetadata", self._metadata, "GET"),
+                self._route("describe", described, self._describe, "GET"),
+                self._route("list", described + "/{page:int}/{size:int}", self._list, "GET", "POST"),
             ]
         )
 
     def base_url(self, district: SandboxDistrict) -> str:
         """The API base URL of a district."""
         return self.url + district.base_path
+
+    def _route(self, kind: str, path: str, answer: Answer, *methods: str) -> Route:
+        return Route("/{base:path}" + path, partial(self._respond, kind, answer), methods=methods)
 
     def _token(self, call: Call) -> Response:
         form = dict(parse_qsl(call.body.decode("utf-8", "replace")))

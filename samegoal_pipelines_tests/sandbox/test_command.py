@@ -10,15 +10,13 @@ import pytest
 import requests
 
 from samegoal_pipelines.sandbox import Sandbox, serve
-from samegoal_pipelines_tests.cli.asking import PROGRAM, run
+from samegoal_pipelines_tests.cli.asking import run, start
 
 
 @pytest.fixture
 def process() -> Iterator[subprocess.Popen[str]]:
-    words = (
-        "sandbox --districts 2 --students 30 --port 0 --today 2026-10-05 --grant-entity 1 --grant-entity 2"
-    )
-    started = subprocess.Popen([PROGRAM, *words.split()], stdout=subprocess.PIPE, text=True)
+    sizes = ("--districts", "2", "--students", "30", "--port", "0", "--today", "2026-10-05")
+    started = start("sandbox", *sizes, "--grant-entity", "1", "--grant-entity", "2")
     yield started
     started.kill()
     started.wait()

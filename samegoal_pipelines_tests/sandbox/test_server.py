@@ -18,27 +18,18 @@ ENROLLMENTS = "Enrollment/EntryWithdrawal"
 
 
 class Caller:
-    """Calls one district's base URL, with the credentials of that district or of another.
+    """Calls one district's base URL. It knows paths and headers, and nothing of the project's client."""
 
-    It knows paths and headers, and nothing of the project's client.
-    """
-
-    def __init__(
-        self, server: SandboxServer, district: SandboxDistrict, credentials: SandboxDistrict | None = None
-    ):
+    def __init__(self, server: SandboxServer, district: SandboxDistrict) -> None:
         self.base = server.base_url(district)
-        self.credentials = credentials or district
+        self.credentials = {"client_id": district.client_key, "client_secret": district.client_secret}
         self.session = requests.Session()
         self.token: str | None = None
 
     def ask_token(self, **form: str) -> requests.Response:
-        asked = {
-            "grant_type": "client_credentials",
-            "client_id": self.credentials.client_key,
-            "client_secret": self.credentials.client_secret,
-        }
+        asked = {"grant_type": "client_credentials", **self.credentials, **form}
         headers = {"Suppress-Development-Permissions": "true"}
-        return self.session.post(f"{self.base}/oauth/token", data=asked | form, headers=headers, timeout=60)
+        return self.session.post(f"{self.base}/oauth/token", data=asked, headers=headers, timeout=60)
 
     def call(self, path: str, *, json: Any = None, params: Any = None) -> requests.Response:
         self.token = self.token or self.ask_token().json()["access_token"]
@@ -121,10 +112,10 @@ def test_wrong_or_expired_credentials_get_no_token(caller, district, asked, expi
     assert (answer.status_code, answer.json()["error"]) == (status, error)
 
 
-def test_metadata_answers_for_the_credentials_and_not_for_the_base_url(server, district):
+def test_metadata_answers_for_the_credentials_and_not_for_the_base_url(server, caller):
     other = literal_district({}, today=TODAY, id="other", name="Other ISD", code="111111")
     server.sandbox.districts.append(other)
-    caller = Caller(server, district, credentials=other)
+    caller.token = Caller(server, other).ask_token().json()["access_token"]
     year = {"SchoolYearID": 27, "NumericYear": 2027, "Description": "2026-2027"}
     entity = {"EntityID": 1, "Name": "Other ISD"}
     answered = {"DistrictID": 1, "Code": "111111", "SchoolYearCurrent": year, **entity}

@@ -21,8 +21,9 @@ _numbers = itertools.count()
 @pytest.fixture
 def changed(published) -> None:
     """Tonight is another content than was ever published, so that there is something to write."""
-    name = next(row for row in published.district.rows("Demographics/Name") if row["IsStudentName"])
-    published.district.edit("Demographics/Name", name["NameID"], FirstName=f"Robin {next(_numbers)}")
+    ((shown,),) = published.pipeline.rows("select min(student_id) from samegoal.student_status")
+    record = next(row for row in published.district.rows("Student/Student") if row["StudentID"] == shown)
+    published.district.edit("Demographics/Name", record["NameID"], FirstName=f"Robin {next(_numbers)}")
 
 
 def last_attempt(published) -> tuple:

@@ -82,7 +82,7 @@ def test_no_command_leaves_a_secret_anywhere(environment, source, district, depl
     with open_instance(deployment.settings) as instance:
         runs = instance.get_runs()
         assert len(runs) > 3
-        assert all(set(run.run_config) <= {"loggers"} for run in runs)
+        assert all({**run.run_config, "loggers": {}} == {"ops": {}, "loggers": {}} for run in runs)
 
 
 def test_a_search_of_the_database_finds_what_is_there(deployment, pipeline, district):

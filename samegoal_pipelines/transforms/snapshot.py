@@ -5,7 +5,7 @@ How each table is made is in the other modules; storing them is up to `warehouse
 
 from collections.abc import Iterable, Mapping
 from datetime import date
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import pandas as pd
 import pyarrow as pa
@@ -23,6 +23,7 @@ from samegoal_pipelines.transforms.withholding import WITHHOLD, Withholding, wit
 
 Raw = Mapping[str, pd.DataFrame]
 Tables = dict[str, pd.DataFrame]
+_LANDED = ("status", "students", "parents", "restricted", "confidential", "absent")
 
 
 class SnapshotPayload(NamedTuple):
@@ -51,21 +52,14 @@ class SnapshotPayload(NamedTuple):
 
     def to_land(self) -> Tables:
         """What must be landed to publish exactly this later."""
-        return {
-            **self.published(),
-            "carried_over": frame_of({"student_id": pa.array(sorted(self.carried_over), pa.int64())}),
-            "restricted": self.restricted,
-            "confidential": self.confidential,
-            "absent": self.absent,
-        }
+        carried_over = frame_of({"student_id": pa.array(sorted(self.carried_over), pa.int64())})
+        return {name: getattr(self, name) for name in _LANDED} | {"carried_over": carried_over}
 
     @classmethod
     def from_landed(cls, landed: Raw) -> Self:
         """What `to_land` made; its counts, notes and switches are with the held snapshot's record."""
-        carried_over = frozenset(landed["carried_over"]["student_id"].tolist())
-        names = ("restricted", "confidential", "absent")
-        published = landed["status"], landed["students"], landed["parents"]
-        return cls(*published, carried_over, *(landed[name] for name in names))
+        tables: dict[str, Any] = {name: landed[name] for name in _LANDED}
+        return cls(**tables, carried_over=frozenset(landed["carried_over"]["student_id"].tolist()))
 
     def why_absent(self) -> dict[int, str]:
         """Student → why there is no row, as far as it is known."""

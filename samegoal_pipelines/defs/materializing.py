@@ -191,7 +191,7 @@ def materialized(
     return dg.MaterializeResult(asset_key=asset, check_results=check_results(asset, findings), **value)
 
 
-# -- handing on --
+# -- between steps and runs --
 
 _MADE_FROM = {
     "cecs_filtered_enrollments": ("raw_enrollments",),

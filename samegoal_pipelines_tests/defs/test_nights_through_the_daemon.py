@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from dagster._core.scheduler.instigation import TickStatus
 
-from samegoal_pipelines.defs.instance import add_partition
+from samegoal_pipelines.defs.instance import OVER, add_partition
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.sandbox import Sandbox
 from samegoal_pipelines_tests import traces
@@ -26,7 +26,6 @@ from samegoal_pipelines_tests.defs.daemon_fixtures import (
 
 pytestmark = pytest.mark.slow
 
-OVER = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 CLOSED = "http://127.0.0.1:9"  # nobody listens there
 
 

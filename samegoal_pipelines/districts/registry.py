@@ -25,7 +25,7 @@ from samegoal_pipelines.districts.errors import (
 from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.printable import shown
 from samegoal_pipelines.qmlativ.connection import Connection
-from samegoal_pipelines.qmlativ.errors import WrongDistrictError
+from samegoal_pipelines.qmlativ.errors import QmlativError
 from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.tables.warehouse import district_credentials, districts, erasures
 from samegoal_pipelines.transforms.withholding import Withholding
@@ -298,7 +298,7 @@ class Registry:
         """Remember the Qmlativ district of this registration at the first contact, and refuse another one.
 
         Raises:
-            WrongDistrictError: another district than the remembered one answered.
+            QmlativError: another district than the remembered one answered.
             DistrictError: the district that answered is registered under another id.
         """
         _refuse_another(district, answered)
@@ -386,9 +386,11 @@ def _refuse_another(district: District, answered: Identity) -> None:
     remembered = district.qmlativ_district_id, district.qmlativ_code
     if district.qmlativ_code is not None and remembered != (answered.district_id, answered.code):
         theirs = "".join(filter(str.isprintable, f"{answered.name} ({answered.code})"))[:80]
-        raise WrongDistrictError(
+        raise QmlativError(
             f"these credentials belong to another district, {theirs}, not to the one registered with code "
-            f"{district.qmlativ_code}; no student was read"
+            f"{district.qmlativ_code}; no student was read",
+            kind=Kind.IDENTITY,
+            next_step="check API Base URL, Client Key and Client Secret",
         )
 
 

@@ -32,13 +32,6 @@ class InvalidCredentialsError(QmlativError):
     )
 
 
-class WrongDistrictError(QmlativError):
-    """The credentials belong to another district than the registered one."""
-
-    kind = Kind.IDENTITY
-    next_step = "check API Base URL, Client Key and Client Secret"
-
-
 class AccessRefusedError(QmlativError):
     """The Integration Access does not allow this, or a required field is in no row."""
 

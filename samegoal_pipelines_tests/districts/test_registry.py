@@ -17,7 +17,7 @@ from samegoal_pipelines.districts.errors import (
     UnknownDistrictError,
 )
 from samegoal_pipelines.districts.registry import District, Registry
-from samegoal_pipelines.qmlativ.errors import WrongDistrictError
+from samegoal_pipelines.qmlativ.errors import QmlativError
 from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse import engine as warehouse_engine
@@ -303,7 +303,7 @@ def test_the_identity_is_remembered_at_the_first_contact(registry):
     assert remembered(known) == ("255901", 1, 1)
     for one in (known, district):  # the latter was looked up before
         registry.recognize(one, identity("255901"))
-        with pytest.raises(WrongDistrictError, match=r"another district, District 999999 .*code 255901"):
+        with pytest.raises(QmlativError, match=r"another district, District 999999 .*code 255901"):
             registry.recognize(one, identity("999999", 9))
     assert remembered(registry.set("grand-bend", base_url=URL + "9")) == ("255901", 1, 1)
 

@@ -19,7 +19,7 @@ def schema_of(table: Table) -> pa.DataFrameSchema:
     # With ignore_na, pandera would copy or scan whole frames around each check, and our masks already handle
     # nulls. Without n_failure_cases, pandera would copy every failed row, which takes minutes for millions.
     checks = [
-        pa.Check(partial(_as_pandas, check), name=name, ignore_na=False, n_failure_cases=1)
+        pa.Check(partial(_without_nulls, check), name=name, ignore_na=False, n_failure_cases=1)
         for name, check in _checks(table).items()
     ]
     types = _types(table)
@@ -38,28 +38,22 @@ def schema_of(table: Table) -> pa.DataFrameSchema:
 def _checks(table: Table) -> dict[str, Check]:
     """The checks of a table beyond its types: the key, then the registered checks."""
     checks: dict[str, Check] = {}
-    raw = UNREADABLE in table.columns
+    raw, unreadable = UNREADABLE in table.columns, UNREADABLE.name
     if raw:
-        checks["the key is given unless it was unreadable"] = partial(_key_is_given, table.key)
-        checks[f"{UNREADABLE.name}: is a json object"] = _is_json_object
+        checks["the key is given unless it was unreadable"] = lambda rows: (
+            rows[[*table.key]].notna().all(axis="columns") | rows[unreadable].notna()
+        )
+        # The rules need it to know which field was unreadable.
+        checks[f"{unreadable}: is a json object"] = lambda rows: (
+            rows[unreadable].str.startswith("{") & rows[unreadable].str.endswith("}")
+        )
     if table.key and not table.key_repeats:
         checks["the key is unique"] = partial(unique, key=table.key, null=raw)
     registered = CHECKS.get(table.name, {})
     return checks | {name: registered[name] for name in registered if name not in table.without_checks}
 
 
-def _key_is_given(key: tuple[str, ...], frame: pd.DataFrame) -> Mask:
-    """A key is only null if the row lists it in Unreadable."""
-    return frame[[*key]].notna().all(axis="columns") | frame[UNREADABLE.name].notna()
-
-
-def _is_json_object(frame: pd.DataFrame) -> Mask:
-    """The rules need it to know which field was unreadable."""
-    texts = frame[UNREADABLE.name].str
-    return texts.startswith("{") & texts.endswith("}")
-
-
-def _as_pandas(check: Check, frame: pd.DataFrame) -> pd.Series | bool:
+def _without_nulls(check: Check, frame: pd.DataFrame) -> Mask:
     """A check's result as pandera takes it."""
     mask = check(frame)
     return mask if isinstance(mask, bool) else mask.fillna(True)

@@ -72,12 +72,8 @@ class Sandbox:
         today = today or dt.datetime.now(dt.UTC).date()
         year = school_year or school_year_of(today)
         sizes = [students] if isinstance(students, int) else students
-        return cls(
-            [
-                _generated(number, sizes[number % len(sizes)], seed, today, night, year)
-                for number in range(districts)
-            ]
-        )
+        made = [_generated(n, sizes[n % len(sizes)], seed, today, night, year) for n in range(districts)]
+        return cls(made)
 
 
 def _generated(
@@ -129,18 +125,13 @@ def campuses_of(number: int, students: int) -> list[Campus]:
         level for level, (_, share) in enumerate(_LEVELS) for _ in range(max(1, round(students * share)))
     ]
     count = len(w.SCHOOL_PEOPLE)
-    named: list[tuple[str, int | None]] = [
-        (
-            f"{w.SCHOOL_PEOPLE[(number * 7 + place) % count]} {_LEVELS[level][0]}"
-            + (f" {1 + place // count}" if len(levels) > count else ""),
-            level,
-        )
-        for place, level in enumerate(levels)
-    ]
+    named: list[tuple[str, int | None]] = []
+    for place, level in enumerate(levels):
+        name = f"{w.SCHOOL_PEOPLE[(number * 7 + place) % count]} {_LEVELS[level][0]}"
+        named.append((f"{name} {1 + place // count}" if len(levels) > count else name, level))
     named += [(name, None) for name in _EVERYWHERE]
-    return [  # the SchoolID is not the EntityID: a mix-up shows
-        Campus(entity, entity * 10 + 7000, name, level) for entity, (name, level) in enumerate(named, start=2)
-    ]
+    # The SchoolID is not the EntityID: a mix-up shows.
+    return [Campus(entity, entity * 10 + 7000, *each) for entity, each in enumerate(named, start=2)]
 
 
 def _surroundings(number: int, town: str) -> p.Tables:

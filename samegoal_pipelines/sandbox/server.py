@@ -48,11 +48,7 @@ class Traffic:
 
     def requests(self, **wanted: Any) -> list[Call]:
         """The requests with these attributes, such as ``kind="list", object="Student/Student"``."""
-        return [
-            call
-            for call in list(self.log)
-            if all(getattr(call, name) == value for name, value in wanted.items())
-        ]
+        return [call for call in list(self.log) if wanted.items() <= vars(call).items()]
 
     @property
     def token_calls(self) -> int:

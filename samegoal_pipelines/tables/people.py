@@ -12,7 +12,7 @@ from samegoal_pipelines.tables.declaration import (
     table,
     text,
 )
-from samegoal_pipelines.tables.enrollments import student_ids
+from samegoal_pipelines.tables.enrollments import STUDENT_STATUS, student_ids
 
 # -- as Qmlativ gives them --
 
@@ -218,12 +218,7 @@ STUDENT_DEMOGRAPHICS = table(
     text("county", "County of that address", "County.Name"),
     text("phone", "The first phone by rank that is not confidential", _PHONE),
     _EMAIL,
-    text("building", "Name of the school of the deciding enrollment", "student_status.building"),
-    text(
-        "building_reporting_id",
-        "The state's number of that school; text",
-        "student_status.building_reporting_id",
-    ),
+    *(replace(column, origin=f"student_status.{column.name}") for column in STUDENT_STATUS.columns[-2:]),
     key=("student_id",),
 )
 STUDENTS_WITHOUT_RECORD = student_ids(

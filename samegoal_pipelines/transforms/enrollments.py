@@ -68,16 +68,16 @@ def filter_enrollments(raw: Mapping[str, pd.DataFrame], today: date) -> Filtered
     last_day, is_open = _last_days(entries)
     outcome = _decide(raw, entries, codes, row_codes, last_day, is_open, today)
     schools = columns_of(raw["School"])
+    buildings = {
+        name: storable(schools[_FIELDS[name]]).dictionary_encode()
+        for name in ("building", "building_reporting_id")
+    }
     school_rows = find_school_rows(schools, ids(entries["SchoolID"]), ids(entries["SchoolYearID"]))
 
     def pick(chosen: np.ndarray) -> dict[str, pa.Array]:
         """The declared columns of these rows."""
-        at_school = school_rows[chosen]
         special = {
-            "building": take(storable(schools["Name"]).dictionary_encode(), at_school),
-            "building_reporting_id": take(
-                storable(schools["StateAssignedID"]).dictionary_encode(), at_school
-            ),
+            **{name: take(texts, school_rows[chosen]) for name, texts in buildings.items()},
             "last_day": dates(last_day[chosen]),
             "withdrawal_code": take(codes.dictionary_encode(), row_codes[chosen]),
             "is_default_entity": pa.array(flags(entries["IsDefaultEntity"])[chosen]),
@@ -237,7 +237,8 @@ def _withdrawal_codes(listed: Columns, row_ids: np.ndarray) -> tuple[pa.Array, n
     position = {"": UNKNOWN_CODE} | {code: n for n, code in enumerate(distinct, start=UNKNOWN_CODE + 1)}
     known = [*(position[code] for code in code_of.values()), UNKNOWN_CODE]
     at = find_rows(row_ids, np.fromiter(code_of, np.int64, len(code_of)))
-    positions = np.where(row_ids == MISSING, 0, np.asarray(known, np.int32)[at])  # no id means no code
+    positions = np.asarray(known, np.int8 if len(distinct) < 100 else np.int32)[at]
+    positions *= row_ids != MISSING  # no id means no code, at position zero
     return pa.array([None, None, *distinct], pa.string()), positions
 
 

@@ -294,32 +294,21 @@ def _seen(
             yield replace(before[content], outcome="repeated", reason="repeat", words=words, decides=False)
             continue
         row = counted.get(entry["EntryWithdrawalID"]) or next(others)
-        unreadable = tuple(json.loads(entry["Unreadable"] or "{}"))
-        before[content] = SeenEnrollment(
-            enrollment_id=row["enrollment_id"],
-            school_year=years.get(row["school_year_id"]),
-            entity_id=row["entity_id"],
-            is_default_entity=row["is_default_entity"],
-            school=row["building"],
-            first_day=row["first_day"],
-            last_day=row["last_day"],
-            withdrawal_code=row["withdrawal_code"],
-            unreadable=unreadable,
-            outcome=row["outcome"],
-            reason=row["reason"],
-            words=_outcome_in_words(row, unreadable, today),
-            decides=decision is not None and row["enrollment_id"] == decision["enrollment_id"],
-        )
+        row["school"], row["school_year"] = row["building"], years.get(row["school_year_id"])
+        row["unreadable"] = tuple(json.loads(entry["Unreadable"] or "{}"))
+        row["words"] = _outcome_in_words(row, today)
+        row["decides"] = decision is not None and row["enrollment_id"] == decision["enrollment_id"]
+        before[content] = SeenEnrollment(**{name: row[name] for name in SeenEnrollment.__annotations__})
         yield before[content]
 
 
-def _outcome_in_words(row: Mapping[str, Any], unreadable: tuple[str, ...], today: date) -> str:
+def _outcome_in_words(row: Mapping[str, Any], today: date) -> str:
     reason = row["reason"]
     if row["outcome"] == "counted":
         return f"counted as {reason}"
     details = {
         "outside_window": f" (before {window_start(today)})",
-        "unreadable": f" ({', '.join(unreadable) or 'its id'})",
+        "unreadable": f" ({', '.join(row['unreadable']) or 'its id'})",
     }
     return f"{row['outcome']}: {(EXCLUDED | QUARANTINED)[reason].sentence}{details.get(reason, '')}"
 

@@ -11,6 +11,7 @@ holds a lease while it executes a run (`operations.runs`), and a run without its
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import cached_property
 from glob import has_magic
 from pathlib import Path
@@ -91,13 +92,17 @@ def prepare_dagster_home(settings: Settings) -> None:
     """
     home = settings.make_home()
     configured = os.environ.get("DAGSTER_HOME")
-    if configured and not settings.stock_instance and not _is_of_the_pipeline(Path(configured)):
-        click.echo(
-            f"note: DAGSTER_HOME is not the pipeline's (no dagster.yaml there names {__name__}); "
-            f"using {home} instead",
-            err=True,
-        )
-        configured = None
+    if configured and not settings.stock_instance:
+        found = ""
+        with suppress(OSError, ValueError):
+            found = Path(configured, "dagster.yaml").read_text(encoding="utf-8")
+        if __name__ not in found:
+            click.echo(
+                f"note: DAGSTER_HOME is not the pipeline's (no dagster.yaml there names {__name__}); "
+                f"using {home} instead",
+                err=True,
+            )
+            configured = None
     if not configured:
         # Dagster looks for `dagster.yaml` with a glob. With brackets or an asterisk in the path it would find
         # none and silently use SQLite.
@@ -106,13 +111,6 @@ def prepare_dagster_home(settings: Settings) -> None:
         if not link.exists():
             link.unlink(missing_ok=True)
             link.symlink_to(target)
-
-
-def _is_of_the_pipeline(dagster_home: Path) -> bool:
-    try:
-        return __name__ in (dagster_home / "dagster.yaml").read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return False
 
 
 # -- runs that are not over --

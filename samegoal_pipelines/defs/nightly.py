@@ -30,7 +30,6 @@ from samegoal_pipelines.reporting.nightly_status import NIGHT_BEGINS
 
 SCHEDULE_NAME = "nightly_by_district"
 _NAMED = 10  # districts in a tick's log
-_REQUESTED = "requested"
 _STILL_RUNNING = "skipped, because a run of theirs is still in progress, and looked at again at the next tick"
 
 nightly_snapshot = dg.define_asset_job(
@@ -84,29 +83,26 @@ def look_at_tonight(
     begun = {district.id: night for district, night in districts_due(registered, now)}
     due = {id: night for id, night in begun.items() if id not in pauses or not pauses[id].covers(night)}
     started, unfinished = read_ledger(instance, set(due.values()), now, tick)
-
-    def outcome(district: District) -> str:
-        if not district.active:
-            return "disabled"
-        if district.awaits_secret:
-            return "awaiting secret"
-        if district.id not in begun:
-            return f"before {NIGHT_BEGINS:%H:%M} local time"
-        if district.id not in due:
-            return "paused"
-        if (district.id, due[district.id]) in started:
-            return "started already"
-        return _STILL_RUNNING if district.id in unfinished else _REQUESTED
-
-    by_outcome = defaultdict[str, list[District]](list)
+    requested: list[tuple[District, date]] = []
+    others = defaultdict[str, list[str]](list)
     for district in registered:
-        by_outcome[outcome(district)].append(district)
-    requested = [(district, due[district.id]) for district in by_outcome.pop(_REQUESTED, [])]
-    others = (
-        f"{len(these):,} {what}: {some([one.id for one in these], _NAMED)}"
-        for what, these in by_outcome.items()
-    )
-    return requested, "; ".join([f"{counted(len(requested), 'run')} requested", *others])
+        id = district.id
+        if not district.active:
+            others["disabled"].append(id)
+        elif district.awaits_secret:
+            others["awaiting secret"].append(id)
+        elif id not in begun:
+            others[f"before {NIGHT_BEGINS:%H:%M} local time"].append(id)
+        elif id not in due:
+            others["paused"].append(id)
+        elif (id, due[id]) in started:
+            others["started already"].append(id)
+        elif id in unfinished:
+            others[_STILL_RUNNING].append(id)
+        else:
+            requested.append((district, due[id]))
+    said = (f"{len(ids):,} {what}: {some(ids, _NAMED)}" for what, ids in others.items())
+    return requested, "; ".join([f"{counted(len(requested), 'run')} requested", *said])
 
 
 def districts_due(districts: Iterable[District], now: datetime) -> Iterator[tuple[District, date]]:

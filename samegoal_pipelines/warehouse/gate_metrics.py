@@ -61,16 +61,12 @@ def shown(cursor: Any, district_id: str) -> Shown:
 
 def changes_between(before: Shown, after: Shown) -> dict[str, int]:
     """The number of students who are `added`, `changed` in any row, or `removed`."""
-    had, have = before[0][0], after[0][0]
-    differing = [
-        pd.concat([old, new]).drop_duplicates(keep=False)[0] for old, new in zip(before, after, strict=True)
-    ]
-    both = np.intersect1d(had, have)
-    return {
-        "added": len(np.setdiff1d(have, had)),
-        "changed": len(np.intersect1d(pd.concat(differing), both)),
-        "removed": len(np.setdiff1d(had, have)),
-    }
+    had, have = set(before[0][0]), set(after[0][0])
+    differing: set[int] = set()
+    for old, new in zip(before, after, strict=True):
+        differing.update(pd.concat([old, new]).drop_duplicates(keep=False)[0])
+    changes = {"added": have - had, "changed": differing & had & have, "removed": had - have}
+    return {change: len(students) for change, students in changes.items()}
 
 
 # -- the SQL --

@@ -135,16 +135,13 @@ class Session:
         self._staged = diff.stage(self.cursor, content, run.district_id, run.night)
         if listed:
             self.changes = self._list_changes()
-        comparisons = [(one, self._measure(one)) for one in against[:1]]
+        comparisons = [(one, measure(self.cursor, self._staged, content, one)) for one in against[:1]]
         if now is not None and now.snapshot_date == run.night:
             self._before = shown(self.cursor, run.district_id)
             diff.undo(self.cursor, run.district_id, run.night)
             self._staged = diff.stage(self.cursor, content, run.district_id, run.night)
-            comparisons += [(one, self._measure(one)) for one in against[1:]]
+            comparisons += [(one, measure(self.cursor, self._staged, content, one)) for one in against[1:]]
         return comparisons
-
-    def _measure(self, published: Snapshot) -> Measured:
-        return measure(self.cursor, self._staged, self.content, published)
 
     def _list_changes(self) -> list[StudentChange]:
         why = self.content.payload.why_absent()

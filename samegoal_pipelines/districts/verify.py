@@ -283,16 +283,15 @@ class _Questions:
             entries = landing.read_last(
                 "raw_enrollments", "EntryWithdrawal", district_id=self.district.id, up_to=night
             )
+            for each in self.found.objects:
+                each.rows = counted.get(each.name)
         else:
             outcome = "counted just now"
-            counted = {}
-            for wanted in OBJECTS.values():
+            for wanted, each in zip(OBJECTS.values(), self.found.objects, strict=True):
                 keys = self._read_keys(wanted)
-                counted[wanted.label] = keys.num_rows
+                each.rows = keys.num_rows  # kept if a later object fails
                 if wanted is ENTRY_WITHDRAWAL:
                     entries = keys.to_pandas(types_mapper=pd.ArrowDtype)
-        for each in self.found.objects:
-            each.rows = counted.get(each.name)
         self._count_entities(entries)
         if note := not_granted_note(self.found.entities):
             return Step(f"{outcome}; {note}", CHOOSE_ENTITIES, "warning")

@@ -252,6 +252,16 @@ def test_after_a_night_its_rows_are_told_and_none_is_counted(source, tmp_path):
     assert rows_of(found)["Student/Student"] == 90
 
 
+def test_what_was_counted_before_an_object_failed_is_told(source):
+    source.fault("list", 400, object="Family/StudentGuardian")
+    found, steps = source.verify()
+    assert steps["rows"].state == "failed"
+    assert steps["rows"].outcome.startswith("Family/StudentGuardian")
+    rows = rows_of(found)
+    assert rows["Enrollment/EntryWithdrawal"]
+    assert rows["Family/StudentGuardian"] is None
+
+
 def test_the_newest_night_that_landed_counts(tmp_path):
     for day in (28, 29, 30):
         landing_with(tmp_path, date(2026, 9, day), raw_students={"Demographics/Zip": day})

@@ -93,11 +93,8 @@ def credentials(deployment: Deployment, district_id: str, reveal: bool) -> None:
 
     district = deployment.registry.get(district_id)
     if reveal and not sys.stdout.isatty():
-        raise PipelineError(
-            "--reveal prints the Client Secret to a terminal only",
-            district_id=district_id,
-            next_step="do not redirect it",
-        )
+        only = "--reveal prints the Client Secret to a terminal only"
+        raise PipelineError(only, district_id=district_id, next_step="do not redirect it")
     print_facts(credential_labels(deployment, district))
     if reveal:
         _, secret = deployment.registry.credentials(district_id)

@@ -42,9 +42,8 @@ def _embedded(deployment: Deployment) -> EmbeddedPostgres:
     from samegoal_pipelines.postgres.server import EmbeddedPostgres
 
     if deployment.settings.configured_database_url:
-        raise PipelineError(
-            "SAMEGOAL_DATABASE_URL is set, so the embedded Postgres is not in use", next_step="unset it first"
-        )
+        trouble = "SAMEGOAL_DATABASE_URL is set, so the embedded Postgres is not in use"
+        raise PipelineError(trouble, next_step="unset it first")
     return EmbeddedPostgres(deployment.settings.make_home())
 
 
@@ -116,15 +115,14 @@ def contract(_: Deployment, url: str | None, districts: tuple[str, ...], as_json
     from samegoal_pipelines.warehouse.contract import broken_promises
     from samegoal_pipelines.warehouse.engine import connect
 
-    version, broken = promised["version"], broken_promises(connect(url), promised, districts)
+    which = f"the data contract {promised['version']}"
+    broken = broken_promises(connect(url), promised, districts)
     if as_json:
-        print_json({"version": version, "broken": broken})
+        print_json({"version": promised["version"], "broken": broken})
     else:
-        tables = f"{len(promised['schema'])} tables as promised"
-        kept = f"the warehouse keeps the data contract {version}: {tables}"
+        kept = f"the warehouse keeps {which}: {len(promised['schema'])} tables as promised"
         click.echo("\n".join(broken or [kept]))
     if broken:
-        raise PipelineError(
-            f"the warehouse does not keep the data contract {version} (broken promises: {len(broken):,})",
-            next_step="migrate it with the version of this program that its readers expect",
-        )
+        trouble = f"the warehouse does not keep {which} (broken promises: {len(broken):,})"
+        to_do = "migrate it with the version of this program that its readers expect"
+        raise PipelineError(trouble, next_step=to_do)

@@ -97,11 +97,9 @@ def demo(deployment: Deployment, here: bool, held: bool) -> int:
     settings = deployment.settings
     configured = {"DATABASE": settings.database_url, "LANDING": settings.landing_url}
     if (names := [f"SAMEGOAL_{name}_URL" for name, value in configured.items() if value]) and not here:
-        raise PipelineError(
-            f"{' and '.join(names)} set, so the demo would publish synthetic districts there",
-            step="starting the demo",
-            next_step=f"unset {'them' if len(names) > 1 else 'it'}, or add --here if you want that",
-        )
+        trouble = f"{' and '.join(names)} set, so the demo would publish synthetic districts there"
+        to_do = f"unset {'them' if len(names) > 1 else 'it'}, or add --here if you want that"
+        raise PipelineError(trouble, step="starting the demo", next_step=to_do)
     click.echo("Starting a sandbox Qmlativ with three synthetic districts ...")
     with _demo_districts(deployment) as districts:
         click.echo("Running the nightly job for each of them through Dagster ...")
@@ -149,11 +147,8 @@ def dev(deployment: Deployment, host: str, port: int) -> int:
             ["dagster-daemon", "run", "-w", workspace],
         ]
         if _is_taken(host, port):
-            raise PipelineError(
-                f"another program uses port {port}",
-                step="starting the UI",
-                next_step="choose another one with --port",
-            )
+            to_do = "choose another one with --port"
+            raise PipelineError(f"another program uses port {port}", step="starting the UI", next_step=to_do)
         click.echo(f"The Dagster UI starts at http://{host}:{port} (Ctrl-C stops everything).")
         click.echo("The schedule nightly_by_district is off until you switch it on under Automation.")
         return _run_until_stopped(commands)

@@ -147,12 +147,9 @@ def confirm_setup(deployment: Deployment, district_id: str) -> None:
     district, urls = deployment.registry.get(district_id), deployment.settings.mail_urls
     problem = messages.confirm_setup(deployment.warehouse, district, urls, datetime.now(UTC), again=True)
     if problem:
-        raise PipelineError(
-            f"the contact was not told: {problem}",
-            district_id=district_id,
-            next_step="correct SAMEGOAL_CONTACT_MAIL_URL or the address (samegoal-pipelines districts set ID "
-            "--contact E-MAIL), and confirm again",
-        )
+        address = "the address (samegoal-pipelines districts set ID --contact E-MAIL)"
+        to_do = f"correct SAMEGOAL_CONTACT_MAIL_URL or {address}, and confirm again"
+        raise PipelineError(f"the contact was not told: {problem}", district_id=district_id, next_step=to_do)
     click.echo(f"{district_id}: the contact was told that setup is complete")
 
 

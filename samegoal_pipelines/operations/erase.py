@@ -28,6 +28,7 @@ from samegoal_pipelines.defs.instance import (
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError, UnknownDistrictError
 from samegoal_pipelines.districts.registration import checked_id
+from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.landing import LandingError, Rewritten
 from samegoal_pipelines.landing.runs import read_landed_for
 from samegoal_pipelines.reporting.report import make_report
@@ -48,11 +49,6 @@ def erase_district(deployment: Deployment, district_id: str, *, dry_run: bool = 
 
     A dry run only counts them. After the rows are gone, no run of the district can start. If one started at
     the same moment, this refuses to delete the files until the run has ended.
-
-    Raises:
-        UnknownDistrictError: the district has no data, and no erasure is unfinished.
-        DistrictError: a run of the district is in progress.
-        WarehouseError, LandingError: its rows or files cannot be deleted.
     """
     checked_id(district_id)
     warehouse, landing = deployment.warehouse, deployment.landing
@@ -63,7 +59,7 @@ def erase_district(deployment: Deployment, district_id: str, *, dry_run: bool = 
             "partition": instance.has_dynamic_partition(_PARTITIONS, district_id),
         }
         if not any(found.values()) and not erase.is_unfinished(warehouse, district_id):
-            raise UnknownDistrictError("there is no data of this district", district_id=district_id)
+            raise UnknownDistrictError("there is no data of this district")
         if not dry_run:
             found["rows"] = erase.erase_rows(warehouse, district_id, deployment.settings.operator)
             _refuse_while_running(instance, district_id)
@@ -82,12 +78,7 @@ def erase_student(
     *,
     dry_run: bool = False,
 ) -> tuple[dict[str, int], Rewritten]:
-    """Erase the student, and return the rows by table, and the landed files. A dry run only counts them.
-
-    Raises:
-        DistrictError: no student has this number, or several have, or a run of the district is in progress.
-        WarehouseError, LandingError: rows or files cannot be changed.
-    """
+    """Erase the student, and return the rows by table, and the landed files. A dry run only counts them."""
     deployment.registry.get(district_id)
     warehouse, rows = deployment.warehouse, dict[str, int]()
     with (
@@ -115,23 +106,21 @@ def lift(deployment: Deployment, district_id: str, number: str) -> None:
     """Let later nights publish the student again. What was erased stays erased."""
     deployment.registry.get(district_id)
     if not erase.lift(deployment.warehouse, district_id, number):
-        raise DistrictError(
-            "no student with this number is marked as erased",
-            district_id=district_id,
-            next_step="give the number with which the student was erased",
-        )
+        sentence = "no student with this number is marked as erased"
+        to_do = "give the number with which the student was erased"
+        raise DistrictError(sentence, district_id=district_id, next_step=to_do)
 
 
 @contextmanager
 def _erasing(deployment: Deployment, district_id: str, *, dry_run: bool) -> Iterator[Instance]:
-    """Refuse to erase while a run of the district is in progress, and name the district in errors."""
+    """Refuse to erase while a run of the district is in progress. Name the district in every error."""
     try:
         with open_instance(deployment.settings) as instance:
             if not dry_run:
                 close_abandoned_runs(instance, deployment, district_id)
                 _refuse_while_running(instance, district_id)
             yield instance
-    except (WarehouseError, LandingError) as error:
+    except PipelineError as error:
         error.district_id = district_id
         raise
 
@@ -139,12 +128,8 @@ def _erasing(deployment: Deployment, district_id: str, *, dry_run: bool) -> Iter
 def _refuse_while_running(instance: Instance, district_id: str) -> None:
     """Refuse to erase while a run of the district may read or land what is erased."""
     if run_id := run_in_progress(instance, district_id):
-        raise DistrictError(
-            f"run {run_id} is still in progress",
-            step="erasing",
-            district_id=district_id,
-            next_step="wait for its end or cancel it, then run this again",
-        )
+        to_do = "wait for its end or cancel it, then run this again"
+        raise DistrictError(f"run {run_id} is still in progress", step="erasing", next_step=to_do)
 
 
 def _make_reports_again(deployment: Deployment, district_id: str) -> None:
@@ -169,19 +154,13 @@ def _find(deployment: Deployment, district_id: str, number: str, student_id: int
     if student_id is not None:
         found &= {student_id}
     elif found and (len(found) > 1 or erased):
-        raise DistrictError(
-            f"several students have or had this number: StudentID {', '.join(map(str, sorted(found)))}"
-            + (", besides one who is erased already" if erased else ""),
-            district_id=district_id,
-            next_step="say which one with --student-id",
-        )
+        who = ", ".join(map(str, sorted(found))) + (", besides one who is erased already" if erased else "")
+        sentence = f"several students have or had this number: StudentID {who}"
+        raise DistrictError(sentence, next_step="say which one with --student-id")
     if not found and not erased:
-        raise DistrictError(
-            "no student has this number, neither in the landed rows nor in anything ever published; "
-            "nothing was erased",
-            district_id=district_id,
-            next_step="it is text: check leading zeros, and that it is StudentNumber and not StudentID",
-        )
+        where = "neither in the landed rows nor in anything ever published"
+        to_do = "it is text: check leading zeros, and that it is StudentNumber and not StudentID"
+        raise DistrictError(f"no student has this number, {where}; nothing was erased", next_step=to_do)
     return sorted(found)
 
 
@@ -214,9 +193,6 @@ def hide_published_contacts(
 
     Call it after the switch is set. A run that is publishing either sees the switch and fails, or ends first,
     and then its rows are changed.
-
-    Raises:
-        WarehouseError: another run holds the lock, or Postgres failed.
     """
     try:
         numbers = _confidential_numbers(deployment, district_id) if confidential else None

@@ -63,9 +63,7 @@ def explain_student(
 ) -> Answer:
     """Explain what is published about the student, or what was published for a date.
 
-    Raises:
-        UnknownDistrictError: no such district.
-        PipelineError: no night is published (by that date), or no student has this number.
+    Raises `PipelineError` if no night is published (by that date), or no student has this number.
     """
     current = read_district(deployment.warehouse, datetime.now(UTC), district_id)
     night, remarks = _night(deployment, current, on), list[str]()
@@ -183,11 +181,7 @@ def _find(
     behind: Cause | None,
     remarks: list[str],
 ) -> list[int]:
-    """The students who had this number that night, or else who ever had it. Spaces around it do not count.
-
-    Raises:
-        PipelineError: no student has this number.
-    """
+    """The students who had this number that night, or else who ever had it. Spaces around it do not count."""
     wanted, warehouse, district_id = number.strip(), deployment.warehouse, night.district_id
     students: set[int] = set()
     if wanted and wanted.isprintable():  # the database rejects some others

@@ -96,14 +96,13 @@ def explain_student(
         )
     if on is not None and (later := snapshots.unpublished_since(deployment.warehouse, night, on)):
         newer = _of_attempt(later)
-    landed_run_id = None
-    if enrollments is not None:
-        landed_run_id = landed_for(deployment.landing, night, "raw_enrollments").run_id
     return Answer(
         district_id=district_id,
         student_number=student_number,
         night=night.snapshot_date,
-        landed_run_id=landed_run_id,
+        landed_run_id=landed_for(deployment.landing, night, "raw_enrollments").run_id
+        if enrollments
+        else None,
         remarks=(*remarks, *([newer.sentence] if newer else [])),
         students=tuple(answers),
     )
@@ -268,15 +267,12 @@ def _in_words(
     if seen is not None and differs:
         rows_give = seen.decision["status"] if seen.decision else "no status"
         published = status["status"] if status else "nothing"
-        contradiction = (
-            f"by today's rules these rows give {rows_give}, but {published} is published"
-            if rows_give != published
-            else f"by today's rules these rows differ from what is published in {', '.join(differs)}"
-        )
-        said.append(
-            f"{contradiction}: the rules or the rows have changed since that night was published; "
-            f"samegoal-pipelines replay {night.district_id} --from {night.snapshot_date} recomputes it"
-        )
+        contradiction = f"differ from what is published in {', '.join(differs)}"
+        if rows_give != published:
+            contradiction = f"give {rows_give}, but {published} is published"
+        since = "the rules or the rows have changed since that night was published"
+        replay = f"samegoal-pipelines replay {night.district_id} --from {night.snapshot_date} recomputes it"
+        said.append(f"by today's rules these rows {contradiction}: {since}; {replay}")
     return said
 
 

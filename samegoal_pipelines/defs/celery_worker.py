@@ -10,8 +10,7 @@ import importlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import dagster as dg
@@ -37,31 +36,18 @@ app = make_app({**app_settings(_deployment), "task_default_queue": "dagster"})
 execute_job = create_execute_job_task(app)
 
 
-@contextmanager
-def _watched(run_id: str) -> Iterator[None]:
-    """Hold the lease of a run, and interrupt the run if it is canceled or declared lost."""
-    over = threading.Event()
-
-    def look() -> None:
-        if over.wait(LOOK_EVERY):
-            return  # most runs end before the first look, and opening an instance costs more than a look
-        with dg.DagsterInstance.get() as instance:
-            while not over.is_set():
-                with suppress(Exception):  # the database cannot be reached: look again
-                    run = instance.get_run_by_id(run_id)
-                    if run is None or run.status in _UNWANTED:
-                        os.kill(os.getpid(), signal.SIGTERM)
-                        return
-                over.wait(LOOK_EVERY)
-
-    thread = threading.Thread(target=look, name=f"watch of {run_id}", daemon=True)
-    with lease(_leases, run_id):
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
+def _interrupt_if_unwanted(run_id: str, over: threading.Event) -> None:
+    """Interrupt the run in this process if it is canceled or declared lost, until it is over."""
+    if over.wait(LOOK_EVERY):
+        return  # most runs end before the first look, and opening an instance costs more than a look
+    with dg.DagsterInstance.get() as instance:
+        while not over.is_set():
+            with suppress(Exception):  # the database cannot be reached: look again
+                run = instance.get_run_by_id(run_id)
+                if run is None or run.status in _UNWANTED:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    return
+            over.wait(LOOK_EVERY)
 
 
 @worker_init.connect
@@ -78,7 +64,13 @@ def _keep_what_was_imported(**_: Any) -> None:
 
 @task_prerun.connect(sender=execute_job)
 def _begin(kwargs: dict[str, Any], **_: Any) -> None:
-    _watch.enter_context(_watched(run_of_task(kwargs)))
+    """Hold the run's lease, and watch the run, until `_end`."""
+    run_id, over = run_of_task(kwargs), threading.Event()
+    thread = threading.Thread(target=_interrupt_if_unwanted, args=(run_id, over), daemon=True)
+    _watch.enter_context(lease(_leases, run_id))
+    thread.start()
+    _watch.callback(thread.join)
+    _watch.callback(over.set)
 
 
 @task_postrun.connect(sender=execute_job)

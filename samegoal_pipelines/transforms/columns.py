@@ -17,6 +17,8 @@ from samegoal_pipelines.tables.checks import arrow
 from samegoal_pipelines.tables.vocabulary import PLACEHOLDER_DATES
 
 Columns = Mapping[str, pa.Array]
+Frames = Mapping[str, pd.DataFrame]
+"""Frames by name: Qmlativ object → its rows, or landed table → its rows."""
 
 MISSING = np.iinfo(np.int64).min  # stands for a null id in numpy; Qmlativ never uses it
 NO_DAY = np.iinfo(np.int32).min  # stands for a null day; days count from `EPOCH`

@@ -27,6 +27,7 @@ from samegoal_pipelines.transforms.columns import (
     MISSING,
     NOWHERE,
     Columns,
+    Frames,
     best_row_of,
     clean,
     columns_of,
@@ -45,7 +46,6 @@ from samegoal_pipelines.transforms.columns import (
 from samegoal_pipelines.transforms.reads import is_granted
 from samegoal_pipelines.transforms.withholding import WITHHOLD, Withholding
 
-Raw = Mapping[str, pd.DataFrame]
 Tables = Mapping[str, Columns]
 _Confidential = dict[int, set[str]] | None
 """Person → digits of confidential numbers; `phones.ANY` withholds all. None: the district shows them."""
@@ -56,7 +56,7 @@ _PHONE_KINDS = {"home_phone": ("home",), "cell_phone": ("cell", "mobile"), "work
 
 
 def student_tables(
-    raw: Raw, statuses: pd.DataFrame, withholding: Withholding = WITHHOLD
+    raw: Frames, statuses: pd.DataFrame, withholding: Withholding = WITHHOLD
 ) -> dict[str, pd.DataFrame]:
     """Describe the students of `statuses`, in its order, from `raw_students` (Qmlativ object → frame).
 
@@ -98,13 +98,13 @@ def student_tables(
     }
 
 
-def restriction_is_known(raw: Raw) -> bool:
+def restriction_is_known(raw: Frames) -> bool:
     """Whether the district grants HasActiveRestrictedAccess, from `raw_parents`, even without any rows."""
     return is_granted(raw["Reads"], "StudentGuardian", "HasActiveRestrictedAccess")
 
 
 def parent_tables(
-    raw: Raw, statuses: pd.DataFrame, withholding: Withholding
+    raw: Frames, statuses: pd.DataFrame, withholding: Withholding
 ) -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
     """Describe the parents of the students of `statuses`, in its order, from `raw_parents` (object → frame).
 
@@ -165,12 +165,12 @@ def parent_tables(
     }, counts
 
 
-def find_confidential_phones(raw: Raw, withholding: Withholding) -> pd.DataFrame:
+def find_confidential_phones(raw: Frames, withholding: Withholding) -> pd.DataFrame:
     """The confidential numbers of the people in `raw_students` or `raw_parents`, published tonight or not."""
     return _list_numbers(raw, _confidential_phones(raw, withholding))
 
 
-def _list_numbers(raw: Raw, confidential: _Confidential) -> pd.DataFrame:
+def _list_numbers(raw: Frames, confidential: _Confidential) -> pd.DataFrame:
     """The table `CONFIDENTIAL_PHONES`. The last published rows of any student must hide these numbers too."""
     numbers = confidential or {}
     owners: list[tuple[int | None, int | None, int]] = [(None, person, person) for person in numbers]
@@ -209,7 +209,7 @@ def _is_denied(flag: pa.Array) -> np.ndarray:
     return flags(pc.invert(flag))
 
 
-def _sound_tables(raw: Raw) -> dict[str, dict[str, pa.Array]]:
+def _sound_tables(raw: Frames) -> dict[str, dict[str, pa.Array]]:
     """The raw tables' columns without rows that have an unreadable field; those are quarantined."""
     sound = {name: frame["Unreadable"].isna() for name, frame in raw.items()}
     return {
@@ -258,7 +258,7 @@ def _find_contacts(tables: Tables, people: np.ndarray, preferred: tuple[str, str
     }
 
 
-def _confidential_phones(raw: Raw, withholding: Withholding) -> _Confidential:
+def _confidential_phones(raw: Frames, withholding: Withholding) -> _Confidential:
     """The confidential numbers in raw phones, quarantined rows included.
 
     A phone that does not say counts as confidential. An unreadable number may be any number of that person.

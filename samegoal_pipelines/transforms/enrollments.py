@@ -22,6 +22,7 @@ from samegoal_pipelines.transforms.columns import (
     NO_DAY,
     NOWHERE,
     Columns,
+    Frames,
     best_rows,
     clean,
     columns_of,
@@ -57,7 +58,7 @@ class FilteredEnrollments(NamedTuple):
     """Rows with a placeholder for "no date"."""
 
 
-def filter_enrollments(raw: Mapping[str, pd.DataFrame], today: date) -> FilteredEnrollments:
+def filter_enrollments(raw: Frames, today: date) -> FilteredEnrollments:
     """Sort `raw_enrollments` (Qmlativ object → frame) into rows that count on `today` and rows that do not.
 
     Raises ValueError if there are enrollments but no school year is flagged as current.
@@ -106,9 +107,7 @@ def window_start(today: date) -> date:
     return date(today.year - 1, today.month, day)
 
 
-def rows_of_students(
-    raw: Mapping[str, pd.DataFrame], students: Sequence[int] | np.ndarray
-) -> dict[str, pd.DataFrame]:
+def rows_of_students(raw: Frames, students: Sequence[int] | np.ndarray) -> dict[str, pd.DataFrame]:
     """`raw_enrollments` with only the rows of these students, and those that contradict one of theirs."""
     entries = raw["EntryWithdrawal"]
     columns = columns_of(entries[["EntryWithdrawalID", "StudentID"]])
@@ -177,7 +176,7 @@ def _last_days(entries: Columns) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _decide(
-    raw: Mapping[str, pd.DataFrame],
+    raw: Frames,
     entries: Columns,
     codes: pa.Array,
     row_codes: np.ndarray,
@@ -277,7 +276,7 @@ ROWS_THAT_TELL = 20
 SHARE_THAT_CONTRADICTS = 0.6
 
 
-def observe_end_dates(raw: Mapping[str, pd.DataFrame]) -> dict[int, int]:
+def observe_end_dates(raw: Frames) -> dict[int, int]:
     """Days from EndDate to WithdrawalDate → rows of EntryWithdrawal with both, the most common first."""
     dates = columns_of(raw["EntryWithdrawal"][["EndDate", "WithdrawalDate"]])
     end, withdrawal = (days(real_dates(dates[field])) for field in ("EndDate", "WithdrawalDate"))

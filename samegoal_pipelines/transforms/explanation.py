@@ -28,7 +28,7 @@ from samegoal_pipelines.tables.vocabulary import (
     ROWS_UNREADABLE,
     RULES,
 )
-from samegoal_pipelines.transforms.columns import NOWHERE, columns_of, ids, records_of
+from samegoal_pipelines.transforms.columns import NOWHERE, Frames, columns_of, ids, records_of
 from samegoal_pipelines.transforms.demographics import student_tables
 from samegoal_pipelines.transforms.enrollments import (
     FilteredEnrollments,
@@ -229,12 +229,7 @@ def explain_absences(excluded: pd.DataFrame, statuses: pd.DataFrame, uncertain: 
     return found.astype({"why": pd.ArrowDtype(pa.string())})
 
 
-def explain(
-    raw: Mapping[str, pd.DataFrame],
-    raw_students: Mapping[str, pd.DataFrame] | None,
-    student: int,
-    today: date,
-) -> Explanation:
+def explain(raw: Frames, raw_students: Frames | None, student: int, today: date) -> Explanation:
     """Explain this student as of `today`.
 
     Takes `raw_enrollments`, and `raw_students` unless that is gone (each: Qmlativ object → frame). Raises
@@ -273,11 +268,7 @@ def _rows_of(student: int, frame: pd.DataFrame, key: str = "student_id") -> list
 
 
 def _seen(
-    raw: Mapping[str, pd.DataFrame],
-    student: int,
-    filtered: FilteredEnrollments,
-    decision: Mapping[str, Any] | None,
-    today: date,
+    raw: Frames, student: int, filtered: FilteredEnrollments, decision: Mapping[str, Any] | None, today: date
 ) -> Iterator[SeenEnrollment]:
     """The student's rows in Qmlativ's order, as the filtered ones are. Each counted row has its own id."""
     when = deciding_order(columns_of(filtered.enrollments), today)["when"]
@@ -313,7 +304,7 @@ def _outcome_in_words(row: Mapping[str, Any], today: date) -> str:
     return f"{row['outcome']}: {(EXCLUDED | QUARANTINED)[reason].sentence}{details.get(reason, '')}"
 
 
-def year_names(raw: Mapping[str, pd.DataFrame]) -> dict[int, str]:
+def year_names(raw: Frames) -> dict[int, str]:
     """SchoolYearID → the year's name for people, from `raw_enrollments`."""
     return {
         row["SchoolYearID"]: row["Description"] or str(row["NumericYear"] or row["SchoolYearID"])
@@ -321,9 +312,7 @@ def year_names(raw: Mapping[str, pd.DataFrame]) -> dict[int, str]:
     }
 
 
-def _decision(
-    raw: Mapping[str, pd.DataFrame], counted: pd.DataFrame, status: Mapping[str, Any], today: date
-) -> dict[str, Any]:
+def _decision(raw: Frames, counted: pd.DataFrame, status: Mapping[str, Any], today: date) -> dict[str, Any]:
     order = deciding_order(columns_of(counted), today)
     first = int(np.flatnonzero(order["enrollment_id"] == status["enrollment_id"])[0])
     return {
@@ -349,7 +338,7 @@ def _why_first(first: int, order: Mapping[str, np.ndarray]) -> str:
     return f"of the {kind} ones, {'; '.join(parts)}" if parts else f"it is the only {kind} one"
 
 
-def _why_building(raw: Mapping[str, pd.DataFrame], deciding: pd.DataFrame) -> str:
+def _why_building(raw: Frames, deciding: pd.DataFrame) -> str:
     row, schools = columns_of(deciding), columns_of(raw["School"])
     if row["school_id"].null_count:
         return "the enrollment names no school"

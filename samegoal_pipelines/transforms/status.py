@@ -3,7 +3,6 @@
 Which enrollments count is decided in `enrollments`.
 """
 
-from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ from samegoal_pipelines.transforms.columns import (
     MISSING,
     NOWHERE,
     Columns,
+    Frames,
     best_rows,
     columns_of,
     days,
@@ -130,13 +130,13 @@ def _uncertain_students(excluded: pd.DataFrame, enrolled: np.ndarray) -> pd.Data
 # -- on other days --
 
 
-def statuses_of(raw_enrollments: Mapping[str, pd.DataFrame], today: date) -> StudentStatuses:
+def statuses_of(raw_enrollments: Frames, today: date) -> StudentStatuses:
     """The status of each student of landed enrollments on `today`, and who is uncertain."""
     filtered = filter_enrollments(raw_enrollments, today)
     return classify_students(filtered.enrollments, filtered.excluded, today)
 
 
-def forecast_statuses(raw: Mapping[str, pd.DataFrame], today: date, horizon: int) -> list[Flip]:
+def forecast_statuses(raw: Frames, today: date, horizon: int) -> list[Flip]:
     """The changes on the `horizon` days after `today` if nobody edits `raw_enrollments`, by day and student.
 
     A status only changes on a first day, the day after a last day, or when a row leaves the import window. So
@@ -156,9 +156,7 @@ def forecast_statuses(raw: Mapping[str, pd.DataFrame], today: date, horizon: int
     return found
 
 
-def _turning_days(
-    raw: Mapping[str, pd.DataFrame], today: date, horizon: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _turning_days(raw: Frames, today: date, horizon: int) -> tuple[np.ndarray, np.ndarray]:
     """Students and the days within the horizon on which their status may change."""
     filtered, now = filter_enrollments(raw, today), (today - EPOCH).days
     names = ["student_id", "first_day", "last_day"]
@@ -171,9 +169,7 @@ def _turning_days(
     return students[within], turning[within]
 
 
-def _statuses_among(
-    students: np.ndarray, raw: Mapping[str, pd.DataFrame], today: date
-) -> dict[int, str | None]:
+def _statuses_among(students: np.ndarray, raw: Frames, today: date) -> dict[int, str | None]:
     """The statuses of these students."""
     statuses, uncertain = statuses_of(rows_of_students(raw, students), today)
     known = dict(zip(statuses["student_id"].tolist(), statuses["status"].tolist(), strict=True))

@@ -5,7 +5,6 @@ The rules are in `enrollments` and `status`, and the fix for each problem is in 
 """
 
 import json
-from collections.abc import Mapping
 from datetime import date, timedelta
 
 import pandas as pd
@@ -13,7 +12,7 @@ import pyarrow as pa
 
 from samegoal_pipelines.tables import worklist as problems
 from samegoal_pipelines.tables.vocabulary import GRADUATED_CODE, UNCERTAIN
-from samegoal_pipelines.transforms.columns import columns_of
+from samegoal_pipelines.transforms.columns import Frames, columns_of
 from samegoal_pipelines.transforms.enrollments import cecs_only, window_start
 from samegoal_pipelines.transforms.explanation import year_names
 from samegoal_pipelines.transforms.status import PAST, UPCOMING, deciding_order
@@ -50,12 +49,12 @@ _TEXT = pd.ArrowDtype(pa.string())
 
 
 def list_problems(
-    raw_enrollments: Mapping[str, pd.DataFrame],
-    raw_students: Mapping[str, pd.DataFrame],
-    filtered: Mapping[str, pd.DataFrame],
-    classified: Mapping[str, pd.DataFrame],
+    raw_enrollments: Frames,
+    raw_students: Frames,
+    filtered: Frames,
+    classified: Frames,
     today: date,
-    published: Mapping[str, pd.DataFrame] | None = None,
+    published: Frames | None = None,
 ) -> pd.DataFrame:
     """The registrar's worklist (`tables.worklist.REGISTRAR_WORKLIST`), by school, problem and student.
 
@@ -85,7 +84,7 @@ def list_problems(
 # -- the problems --
 
 
-def _never_closed(excluded: pd.DataFrame, raw: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def _never_closed(excluded: pd.DataFrame, raw: Frames) -> pd.DataFrame:
     """Open enrollments of school years that are over."""
     rows = excluded[excluded["reason"] == "never_closed"]
     year = rows["school_year_id"].map(year_names(raw)).astype(_TEXT)
@@ -174,7 +173,7 @@ def _flagged_without_code(counted: pd.DataFrame) -> pd.DataFrame:
     return _listed(problems.FLAGGED_WITHOUT_CODE, rows, _period(rows))
 
 
-def _possible_duplicates(raw_students: Mapping[str, pd.DataFrame], statuses: pd.DataFrame) -> pd.DataFrame:
+def _possible_duplicates(raw_students: Frames, statuses: pd.DataFrame) -> pd.DataFrame:
     """Students with a status who share a number, a state id, or both name and birth date with another one."""
     records = raw_students["Student"].sort_values("SchoolYearIDAsked", kind="stable")
     records = records[records["StudentID"].isin(statuses["student_id"])]
@@ -234,7 +233,7 @@ def _order(rows: pd.DataFrame, today: date) -> pd.DataFrame:
     return pd.DataFrame(deciding_order(columns_of(rows), today), rows.index)
 
 
-def _with_plain_texts(filtered: Mapping[str, pd.DataFrame]) -> list[pd.DataFrame]:
+def _with_plain_texts(filtered: Frames) -> list[pd.DataFrame]:
     """The counted and the excluded enrollments, with strings in place of dictionaries."""
     texts = {"building", "building_reporting_id", "withdrawal_code", "reason"}
     frames = (filtered["enrollments"], filtered["excluded"])

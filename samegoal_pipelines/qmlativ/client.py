@@ -272,7 +272,7 @@ def _identity_in(metadata: Any, entity_id: int | None) -> Identity:
         ]
         wanted = (entity_id, system.get("EntityID"), districts[0].entity_id)
         found = next(each for entity in wanted for each in districts if each.entity_id == entity)
-        if type(found.district_id) is int and type(found.entity_id) is int:
+        if all(type(number) is int for each in districts for number in (each.district_id, each.entity_id)):
             return found
     raise MalformedAnswerError("the answer names no district", _METADATA, kind=Kind.IDENTITY)
 

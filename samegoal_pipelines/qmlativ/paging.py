@@ -130,7 +130,9 @@ def peek(body: bytes) -> str | None:
     document ends outside of any text, so no value of a row can match.
     """
     match = _PAGING_LAST.search(body, max(0, len(body) - _PEEK))
-    return json.loads(match[1]) if match else None
+    with suppress(ValueError):  # such as invalid UTF-8
+        return json.loads(match[1]) if match else None
+    return None
 
 
 class PageWalk:

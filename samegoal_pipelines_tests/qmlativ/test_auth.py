@@ -225,10 +225,17 @@ DISTRICT = {"DistrictID": 1, "EntityID": 1, "Code": "255901"}
 
 
 @pytest.mark.parametrize(
-    "district", [None, {}, DISTRICT | {"DistrictID": "1"}, DISTRICT | {"EntityID": None}, "one"], ids=str
+    "districts",
+    [
+        [],
+        *([one] for one in ({}, DISTRICT | {"DistrictID": "1"}, DISTRICT | {"EntityID": None}, "one")),
+        [DISTRICT, DISTRICT | {"EntityID": "2"}],
+    ],
+    ids=str,
 )
-def test_metadata_that_names_no_district_is_malformed(district):
-    answers = with_metadata({"System": {"EntityID": 1, "Districts": [] if district is None else [district]}})
-    said, _, error = failure(answers, MalformedAnswerError, QmlativClient.identity)
+def test_metadata_that_names_no_district_is_malformed(districts):
+    """Nor is the district of another entity taken for one that cannot be read."""
+    answers = with_metadata({"System": {"EntityID": 1, "Districts": districts}})
+    said, _, error = failure(answers, MalformedAnswerError, QmlativClient.identity, entity_id=2)
     assert said.startswith("GetSystemMetadata: the answer names no district; ")
     assert error.kind is Kind.IDENTITY

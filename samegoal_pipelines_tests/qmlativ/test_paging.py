@@ -205,6 +205,13 @@ def test_a_glance_sees_next_only_where_it_is_certain(body, sees):
     assert peek(json.dumps(body, indent=1).encode() + b"\n") == sees
 
 
+@pytest.mark.parametrize("text", [b"\xff", b"a\nb"])
+def test_a_glance_at_what_is_not_json_leaves_the_error_to_the_decoder(text):
+    body = b'{"Objects": [{"CountyID": 1, "Name": "x"}], "Paging": {"Next": "%s"}}' % text
+    said, _ = malformed({1: Reply(body=body)})
+    assert said == "Demographics/County, page 1: the answer is not valid JSON" + PERSISTS
+
+
 parts = st.sampled_from(['"', "\\", "]", "}", "{", "[", ",", ":", " ", "Paging", "Next", LOOKALIKE, "é", "1"])
 texts = st.lists(parts, max_size=8).map("".join)
 values = st.recursive(

@@ -77,8 +77,8 @@ class SecretCipher:
         Raises:
             DecryptionError: the keys cannot be used.
         """
-        keys = self._keys()
         try:
+            keys = self._keys()
             return None if keys is None else MultiFernet([Fernet(key) for key in keys])
         except ValueError:
             raise DecryptionError(

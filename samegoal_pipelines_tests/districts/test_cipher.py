@@ -167,12 +167,13 @@ def test_a_key_that_is_rotated_while_a_secret_is_being_opened_does_no_harm(again
     assert opened(daemon) == SECRETS
 
 
-def test_keys_that_are_none_are_refused_before_anything_changes(again, warehouse, tmp_path):
+@pytest.mark.parametrize("content", [b"hunter2\n", b"\xff\xfe"], ids=["no key", "no text"])
+def test_keys_that_are_none_are_refused_before_anything_changes(again, warehouse, tmp_path, content):
     before = encrypted_secrets(warehouse)
-    (tmp_path / "secret.key").write_text("hunter2\n")
+    (tmp_path / "secret.key").write_bytes(content)
     with pytest.raises(DecryptionError, match="contains an invalid key"):
         again().rotate_key()
-    assert (tmp_path / "secret.key").read_text() == "hunter2\n"
+    assert (tmp_path / "secret.key").read_bytes() == content
     assert encrypted_secrets(warehouse) == before
 
 

@@ -53,6 +53,14 @@ def test_the_home_is_in_the_checkout_from_anywhere_and_a_wheels_below_the_accoun
     assert Settings().home == tmp_path / "home" / ".samegoal"
 
 
+def test_a_relative_home_stays_where_it_was_and_the_accounts_home_is_known(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "account"))
+    assert Settings(home=Path("a")).home == tmp_path / "a"
+    assert Settings(home=Path("~/a")).home == tmp_path / "account" / "a"
+    assert Settings(landing_url="~/b").landing_root == f"{tmp_path}/account/b"
+
+
 def test_the_instance_files_at_the_top_of_the_checkout_are_those_of_the_package():
     for name in ("dagster.yaml", "workspace.yaml"):
         assert (CHECKOUT / name).samefile(settings.INSTANCE_FILES / name)

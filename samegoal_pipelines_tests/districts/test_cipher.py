@@ -62,10 +62,11 @@ def test_a_lost_key_is_said_with_district_and_next_step(tmp_path):
     assert not (tmp_path / "two").exists()
 
 
-def test_a_key_file_that_others_can_read_is_refused(tmp_path):
+@pytest.mark.parametrize("mode", [0o640, 0o604])
+def test_a_key_file_that_others_can_read_is_refused(tmp_path, mode):
     encrypted = SecretCipher(tmp_path, None).encrypt(SECRET)
-    (tmp_path / "secret.key").chmod(0o644)
-    with pytest.raises(DecryptionError, match=r"can be read by others \(mode 0644\); run: chmod 600"):
+    (tmp_path / "secret.key").chmod(mode)
+    with pytest.raises(DecryptionError, match=rf"can be read by others \(mode {mode:04o}\); run: chmod 600"):
         SecretCipher(tmp_path, None).decrypt(encrypted, "grand-bend")
 
 

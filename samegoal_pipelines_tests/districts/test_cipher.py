@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import sqlalchemy as sa
@@ -68,6 +69,16 @@ def test_a_key_file_that_others_can_read_is_refused(tmp_path, mode):
     (tmp_path / "secret.key").chmod(mode)
     with pytest.raises(DecryptionError, match=rf"can be read by others \(mode {mode:04o}\); run: chmod 600"):
         SecretCipher(tmp_path, None).decrypt(encrypted, "grand-bend")
+
+
+def test_the_key_file_keeps_its_owner_if_root_changes_it(tmp_path, monkeypatch):
+    cipher = SecretCipher(tmp_path, None)
+    cipher.encrypt(SECRET)
+    owner, given = (tmp_path / "secret.key").stat(), Mock()
+    monkeypatch.setattr(os, "geteuid", lambda: owner.st_uid + 1)
+    monkeypatch.setattr(os, "chown", given)
+    cipher.put_new_key_first()
+    assert given.call_args.args[1:] == (owner.st_uid, owner.st_gid)
 
 
 @pytest.mark.parametrize("method", ["read_text", "stat"])

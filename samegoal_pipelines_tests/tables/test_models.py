@@ -64,9 +64,14 @@ def school(name: str = "Main") -> Row:
     return {"SchoolID": 1, "SchoolYearID": 1, "Name": name}
 
 
+def born_long_ago(some: int, of: int) -> list[Row]:
+    return [{"student_id": n, "birth_date": LONG_AGO if n < some else None} for n in range(of)]
+
+
 SOUND: dict[str, tuple[Any, list[Row]]] = {
     "enrollments": (COUNTED, [counted(1), counted(2, last_day=TODAY, withdrawal_code="01")]),
     "odd days": (COUNTED, [counted(1, first_day=LONG_AGO, last_day=date(9999, 12, 31))]),
+    "one of a hundred birth dates": (STUDENTS, born_long_ago(20, of=2_000)),
     "excluded": (
         EXCLUDED,
         [
@@ -177,7 +182,7 @@ BROKEN: list[tuple[Any, str, list[Row]]] = [
     (
         STUDENTS,
         "birth_date: mostly lies in 1980 to 2100 (11)",
-        [{"student_id": n, "birth_date": LONG_AGO} for n in range(11)],
+        born_long_ago(11, of=1_000),
     ),
     (PARENTS, "the key is unique (2)", [parent(), parent()]),
     *(

@@ -4,7 +4,8 @@ Rows can be inserted, deleted and changed while a client pages. Every read is or
 the keys must rise over all pages. If a row of an earlier page is deleted, all later rows move up by one, and
 the first row of the next page slips onto a page that was already read. The pages do not show this. But the
 lost row's key is between the last key of one page and the first key of the next, so a search for keys in
-these gaps finds it. That is one small request per object, or none if the keys have no gaps.
+these gaps finds it. After an empty last page, whose rows may all have slipped, the gap has no end. That is
+one small request per object, or none if the keys have no gaps.
 """
 
 import time
@@ -33,6 +34,7 @@ ATTEMPTS = 3  # to read an object until its pages fit
 ROWS_THAT_TELL = 20  # fewer rows may be wrong by chance
 _NARROW = 100  # keys; a wider gap is searched by its ends
 _LONGEST_LIST = 1000
+_HIGHEST_KEY = 2**63 - 1
 SEARCH_FAILED = (RequestRefusedError, AccessRefusedError, MalformedAnswerError, SourceUnavailableError)
 """What a server may answer to a search that it does not support."""
 Progress = Callable[[int], None]
@@ -207,9 +209,14 @@ def without_repeats(table: pa.Table, key: str) -> pa.Table:
 
 
 def gaps_between(pages: Sequence[pa.Table], key: str) -> list[range]:
-    """The keys between the pages of an ordered read. Rows without a readable key do not count."""
+    """The keys between the pages of an ordered read, and after them if the last page is empty.
+
+    Rows without a readable key do not count.
+    """
     readable = [keys for page in pages if len(keys := page[key].drop_null())]
     gaps = [range(before[-1].as_py() + 1, after[0].as_py()) for before, after in pairwise(readable)]
+    if readable and not pages[-1].num_rows:
+        gaps.append(range(readable[-1][-1].as_py() + 1, _HIGHEST_KEY))
     return [gap for gap in gaps if gap]
 
 

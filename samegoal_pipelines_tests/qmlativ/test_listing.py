@@ -132,8 +132,8 @@ def test_keys_between_two_pages_are_asked_for_so_that_no_row_is_lost():
 
 @pytest.mark.parametrize(
     "pages",
-    [WHOLE, in_pages([10, 30, None], [None, 40])],
-    ids=["readable keys", "keys that are not readable hide no gap"],
+    [WHOLE, in_pages([10, 30, None], [None, 40]), in_pages([10, 20, 30], [])],
+    ids=["readable keys", "keys that are not readable hide no gap", "all rows left the last page"],
 )
 def test_a_row_found_between_two_pages_is_data_that_changed(pages):
     answers, asked = answering(page([county(35)]), pages)
@@ -186,6 +186,8 @@ def test_wide_gaps_are_asked_for_by_their_ends_and_no_gap_not_at_all():
     ]
     dense = [pa.table({"ID": [1, 2]}), pa.table({"ID": pa.array([], pa.int64())}), pa.table({"ID": [3, 4]})]
     assert gaps_between(dense, "ID") == []
+    assert gaps_between(dense[:2], "ID") == [range(3, 2**63 - 1)]
+    assert gaps_between(dense[1:2], "ID") == []
 
 
 def test_rows_without_a_readable_key_are_kept():

@@ -152,8 +152,9 @@ BROKEN: list[tuple[Any, str, list[Row]]] = [
     ),
     (
         EXCLUDED,
-        "the dates bear the reason out (3)",
+        "the dates bear the reason out (4)",
         [
+            excluded("never_effective"),
             excluded("never_closed", last_day=TODAY),
             excluded("outside_window"),
             excluded("never_effective", first_day=TODAY, last_day=TODAY),

@@ -50,7 +50,7 @@ class Listing:
         self.table, self.types = district.tables[call.object], FIELDS[call.object]
         self.current_year = district.current_year_id()
         self.year = int(asked) or self.current_year
-        self.fields = tuple(map(self._check_field, call.fields)) or tuple(self.types)[:1]
+        self.fields = tuple(map(self._check_field, call.fields or list(self.types)[:1]))
 
     @property
     def key(self) -> tuple[Any, ...]:

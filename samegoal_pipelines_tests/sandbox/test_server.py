@@ -198,6 +198,8 @@ def test_a_field_that_is_not_granted_is_refused_wherever_it_is_named(caller, dis
         assert (answer.status_code, answer.json()) == (403, message)
     unknown = caller.page("Demographics/Name", ["SocialSecurityNumber"])
     assert unknown.status_code == 403
+    district.denied_fields.add("Demographics/Name.NameID")
+    assert caller.page("Demographics/Name").status_code == 403, "the key, which comes where no field is named"
 
 
 def test_answers_are_compressed_for_those_who_accept_it(caller):

@@ -69,6 +69,10 @@ UNSORTED = in_pages([5, 1, 3], [4, 2])
         ([UNSORTED, in_pages([1, 5, 4], [2, 3])], [1, 5, 4, 2, 3], 0, 1, False),
         # out of order with a repeat
         ([in_pages([1, 2], [2, 9], [8])], [1, 2, 9, 8], 1, 1, False),
+        # repeats among rows without a key, which all stay
+        ([in_pages([None, None, 1], [1, 2])], [None, None, 1, 2], 1, 0, True),
+        # pages without any key are no circle
+        ([in_pages([None], [None], [3])], [None, None, 3], 0, 0, True),
         # a single page, which is one moment
         ([in_pages([2, 1])], [2, 1], 0, 0, True),
     ],
@@ -235,8 +239,9 @@ def test_an_optional_field_that_is_not_granted_is_null_not_asked_for_and_reporte
     assert account["Arrived"] == {"Student/Student?SchoolYearID=27": 1}
 
 
-def test_a_required_field_that_no_row_has_is_an_error():
-    said, *_ = failure(pages_of({1: page([{"CountyID": 1}, {"CountyID": 2}])}), AccessRefusedError)
+@pytest.mark.parametrize("following", [None, county_path(2)], ids=["one page", "an empty page at the end"])
+def test_a_required_field_that_no_row_has_is_an_error(following):
+    said, *_ = failure(pages_of({1: page([{"CountyID": 1}, {"CountyID": 2}], following)}), AccessRefusedError)
     assert said == f"Demographics/County: the field Name is missing from every row; {GRANT}"
 
 

@@ -87,12 +87,17 @@ def print_sentences(*sentences: str, indent: int = 0) -> None:
 def reading_progress(deployment: Deployment, district_id: str) -> Iterator[None]:
     """Show the rows read so far per object while a night runs, if standard error is a terminal."""
     from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:  # Rich 14.0 would write an empty line when it ends
+        yield
+        return
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    console, tasks, lock = Console(stderr=True), dict[str, Any](), threading.Lock()
     read, count = TextColumn("{task.description}", markup=False), TextColumn("{task.completed:,} rows")
     columns = (SpinnerColumn(), read, count, TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    tasks, lock = dict[str, Any](), threading.Lock()
+    with Progress(*columns, console=console, transient=True) as bars:
 
         def report(name: str, rows: int) -> None:
             with lock:

@@ -102,3 +102,11 @@ def test_what_became_of_a_night_is_one_line():
     said = line(PipelineError(f"this is district {CONTROL}", district_id="grand-bend"))
     assert said == on_one_line(f"error: grand-bend: this is district {CONTROL}")
     assert said.isprintable()
+
+
+def test_without_a_terminal_no_progress_is_counted_and_no_line_is_written(capsys, monkeypatch):
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    deployment = SimpleNamespace(progress=None)
+    with terminal.reading_progress(deployment, "alpha"):
+        assert deployment.progress is None
+    assert capsys.readouterr() == ("", "")

@@ -237,3 +237,7 @@ def test_who_has_no_record_does_not_count():
     rows = inactive(3, *range(90))
     assert hold_of(rows, students=100, enrolled=range(40)) is None
     assert hold_of(rows, students=100, enrolled=range(60)) == (after(3), 60, 100)
+    last_one = (3, 1, "ENROLLED", None)
+    assert hold_of([last_one, (3, 2, "ENROLLED", "INACTIVE")], students=1, enrolled=[1]) == (after(3), 1, 1)
+    for before in (None, "uncertain"):  # has a record, and comes that day
+        assert hold_of([last_one, (3, 2, before, "ENROLLED")], students=1, enrolled=[1]) is None

@@ -60,6 +60,7 @@ def test_the_last_attempt_counts_but_what_is_published_stays_so_when_a_later_run
     )
     attempt(warehouse, "grand-bend", "held", reason="too many")  # a rerun waits for a person
     assert (one(warehouse).state, one(warehouse).nights_in_trouble) == ("held", 1)
+    assert one(warehouse).since == "since a rerun of the night"
 
 
 @pytest.mark.parametrize("state", ["held", "failed"])
@@ -99,6 +100,7 @@ def test_paused_and_disabled_districts_are_shown_as_such_and_never_late(warehous
     board = read_board(warehouse, NIGHT, SEVEN_IN_CHICAGO)
     assert states(board) == {"gamma": "published", "alpha": "paused", "beta": "disabled"}  # gamma ran by hand
     assert board.districts[1].reason == "paused until 2026-10-12: autumn break"
+    assert board.districts[1].pause_to_come is not None  # on its last night, too
     next_evening = read_board(warehouse, NEXT, at("23:00", NEXT))
     assert states(next_evening) == {"alpha": "late", "gamma": "late", "beta": "disabled"}
 
@@ -108,6 +110,8 @@ def test_nights_of_a_pause_are_not_counted_as_nights_in_trouble(warehouse):
     attempt(warehouse, "grand-bend", "published", NIGHT - timedelta(days=10))
     pause(warehouse, "grand-bend", NIGHT - timedelta(days=30), NIGHT - timedelta(days=2), set_by="pat")
     assert one(warehouse).nights_in_trouble == 2
+    pause(warehouse, "grand-bend", NIGHT + timedelta(days=4), NIGHT + timedelta(days=8), set_by="pat")
+    assert one(warehouse).nights_in_trouble == 10
 
 
 def test_a_district_is_waited_for_since_it_was_registered_and_is_not_late_that_day(warehouse):
@@ -157,6 +161,8 @@ def test_an_access_that_expires_is_told_sixty_thirty_and_seven_days_before(wareh
     board = read_board(warehouse, NIGHT, SEVEN_IN_CHICAGO)
     assert {one.days_to_expiry: one.expiry_warning for one in board.districts} == warnings
     assert [one.days_to_expiry for one in board.expiring] == [-1, 0, 7, 7, 8, 30, 31, 60]
+    assert board.expiring[0].expiry.startswith("expired on 2026-10-11; once it is renewed, record the ")
+    assert board.expiring[1].expiry == "expires on 2026-10-12, today"
     (assumed,) = [one.expiry for one in board.expiring if one.id == "grand-bend"]
     assert assumed == (
         "expires on 2026-10-19 (assumed), in 7 days; record the expiration that Qmlativ shows: "

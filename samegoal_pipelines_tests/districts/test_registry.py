@@ -303,8 +303,9 @@ def test_the_identity_is_remembered_at_the_first_contact(registry):
     assert remembered(known) == ("255901", 1, 1)
     for one in (known, district):  # the latter was looked up before
         registry.recognize(one, identity("255901"))
-        with pytest.raises(QmlativError, match=r"another district, District 999999 .*code 255901"):
-            registry.recognize(one, identity("999999", 9))
+        for another in (identity("999999"), identity("255901", 9)):
+            with pytest.raises(QmlativError, match=rf"another district, {another.name} .*code 255901"):
+                registry.recognize(one, another)
     assert remembered(registry.set("grand-bend", base_url=URL + "9")) == ("255901", 1, 1)
 
 
@@ -318,6 +319,7 @@ def test_another_registration_of_the_same_district_is_refused(registry):
         registry.recognize(second, identity("255901"))
     assert remembered(registry.get("riverside")) == (None, None, None)
     registry.recognize(second, identity("255902"))
+    registry.recognize(add(registry, "elsewhere", base_url="https://q.example.org/API"), identity("255901"))
     registry.recognize(add(registry, "one-school", entity_id=30), identity("255901"))
     assert remembered(registry.get("one-school")) == ("255901", 1, 30)
 

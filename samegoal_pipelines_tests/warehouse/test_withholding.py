@@ -134,3 +134,17 @@ def test_every_phone_is_hidden_if_a_night_was_published_after_its_confidential_n
     hidden = hide_contacts(phoned, "grand-bend", confidential={tonight.snapshot_id - 1: phones()})
     assert hidden.phones == 2
     assert rows(phoned, "select phone from samegoal.student_demographics") == [(None,), (None,)]
+
+
+def test_what_is_hidden_later_leaves_a_new_student_and_a_new_status_on_record(phoned):
+    """The night's change says more than that a phone is gone, and its old and new status are counted."""
+    recorded = "select snapshot_date, student_id, change, old_status, new_status, changed_columns"
+    recorded += " from samegoal.student_changes order by snapshot_date, student_id"
+    before = rows(phoned, recorded)
+    assert hide_contacts(phoned, "grand-bend", confidential={}) == Hidden(phones=5, rows=4)
+    assert rows(phoned, recorded) == before
+    publish_night(phoned, 1, snapshot(student(1, phone=HOME, status="INACTIVE"), BEN))
+    before = rows(phoned, recorded)
+    assert [change for _, _, change, *_ in before] == ["added", "added", "status", "demographics"]
+    assert hide_contacts(phoned, "grand-bend", confidential={}) == Hidden(phones=2, rows=2)
+    assert rows(phoned, recorded) == before

@@ -120,3 +120,19 @@ def test_tonights_reads_are_those_of_this_run_and_of_the_last_one_for_what_it_di
         )
     arrived = [json.loads(table["Arrived"].item()) for table in tonight(landing).reads()]
     assert arrived == [{"Name": 2}, {"Name": 5}]
+
+
+@pytest.mark.parametrize(
+    ("run_id", "found"), [("run-from-the-ui", "run-0"), ("run-2", "run-2"), ("run-9", "run-0")]
+)
+def test_the_enrollments_of_a_night_are_those_that_had_landed_when_they_were_filtered(landing, run_id, found):
+    """A rerun that stops before it filters lands later. The statuses are not made from its rows."""
+    for number, (asset, lander) in enumerate(
+        [
+            *(("raw_enrollments", "run-2"), ("raw_enrollments", "run-0")),
+            *(("cecs_filtered_enrollments", "run-0"), ("raw_enrollments", "run-9")),
+        ]
+    ):
+        land(landing, asset, reads(), night=TONIGHT, run_id=lander, landed_at=BEGAN + number * HOUR)
+    run = RunIdentity("grand-bend", TONIGHT, run_id, BEGAN + 9 * HOUR)
+    assert RunLanding(landing, run).enrollments_run_id() == found

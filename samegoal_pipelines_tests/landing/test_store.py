@@ -240,3 +240,25 @@ def test_erasing_rows_deletes_what_nobody_can_read_but_not_what_a_run_is_landing
     assert (done.files, done.rows, done.deleted) == (1, 1, 3)
     assert schools(landing) == [1]
     assert {one.parts[-3] for one in night.glob("*/*/*")} == {"sound", "landing"}
+
+
+def test_an_erasure_that_is_interrupted_leaves_a_damaged_asset_until_it_is_repeated(landing, monkeypatch):
+    def erase(*, dry_run=False):
+        return landing.rewrite(
+            "alpha", without_school_2, in_progress=lambda: None, last="schools", dry_run=dry_run
+        )
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    land(landing, [1, 2])
+    assert erase(dry_run=True).rows == 1
+    assert schools(landing) == [1, 2]
+    with monkeypatch.context() as patched:
+        patched.setattr("samegoal_pipelines.landing.store._manifest", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            erase()
+    with pytest.raises(LandedFileError, match="is damaged or was replaced"):
+        schools(landing)
+    assert erase().deleted == 0
+    assert schools(landing) == [1]

@@ -43,7 +43,8 @@ PEOPLE = {
     ],
     "Demographics/NameEmail": [{"NameEmailID": 1, "NameID": ONLY, "EmailAddress": "only@canary.example"}],
     "Demographics/NamePhone": [
-        {"NamePhoneID": 1, "NameID": ONLY, "PhoneNumber": "5125559471", "IsConfidential": True, "Rank": 1}
+        {"NamePhoneID": n, "NameID": of, "PhoneNumber": number, "IsConfidential": True, "Rank": 1}
+        for n, (of, number) in enumerate(((ONLY, "5125559471"), (BOTH, "5125550077")), start=1)
     ],
 }
 
@@ -77,6 +78,13 @@ def left(deployment) -> set[str]:
     return {canary for canary in CANARIES if canary in everything}
 
 
+def withheld(deployment) -> set[tuple[str, int]]:
+    """Whose confidential numbers are landed, by asset."""
+    found = Path(deployment.settings.landing_root).rglob("confidential.parquet")
+    tables = {path: pd.read_parquet(path)["parent_id"].dropna() for path in found}
+    return {(path.parent.name, int(parent)) for path, parents in tables.items() for parent in parents}
+
+
 def sibling(pipeline) -> list[tuple]:
     return pipeline.rows(
         "select s.student_number, p.last_name from samegoal.student_status s "
@@ -86,6 +94,7 @@ def sibling(pipeline) -> list[tuple]:
 
 def test_an_erased_student_leaves_no_trace_and_never_comes_back(published, deployment, made):
     assert left(deployment) == {*CANARIES}
+    assert withheld(deployment) == {("parent_demographics", BOTH), ("parent_demographics", ONLY)}
     counts = "select students, enrolled from samegoal.snapshots"
     assert published.rows(counts) == [(5, 5)]
 
@@ -101,6 +110,7 @@ def test_an_erased_student_leaves_no_trace_and_never_comes_back(published, deplo
     assert erased.stdout.splitlines()[1:-1] == asked.stdout.splitlines()[1:]
     assert left(deployment) == set()
     assert sibling(published) == [("0012", "Shared")]
+    assert withheld(deployment) == {("parent_demographics", BOTH)}, "the sibling's parent keeps it"
     assert published.rows(counts) == [(4, 4)]
 
     assert published.run(today=DAYS[1]).published
@@ -124,6 +134,7 @@ def test_a_held_night_loses_the_student_and_cannot_be_released(published, deploy
     erase_student(deployment, "grand-bend", NUMBER)
 
     assert left(deployment) == set()
+    assert withheld(deployment) == {("parent_demographics", BOTH), ("held_snapshot", BOTH)}
     with pytest.raises(RunFailedError, match="the district has moved on"):
         published.release(today=DAYS[1])
 

@@ -183,7 +183,9 @@ def test_a_night_that_failed_leaves_its_flips_to_the_next_one(district, warehous
     made.run(JUNE)
     assert made.look_ahead(JUNE).holds == ()  # 30 of 100, and then 30 of 70
     attempt(warehouse, "grand-bend", "failed", after(1), "no luck")
-    (hold,) = made.look_ahead(after(1)).holds
+    ahead = made.look_ahead(after(1))
+    assert [(flip.day, flip.students) for flip in ahead.flips] == [(after(2), 30)]
+    (hold,) = ahead.holds
     assert (hold.night, hold.students, hold.of) == (after(2), 60, 100)
     assert made.run(after(2)).held
 
@@ -223,6 +225,10 @@ def test_each_night_is_compared_with_the_one_before():
     step_by_step = [*inactive(3, *range(50)), *inactive(4, *range(50, 75))]
     assert hold_of(step_by_step, students=100) is None
     assert hold_of([*step_by_step, *inactive(5, *range(75, 88))], students=100) == (after(5), 13, 25)
+    back = [(4, one, "INACTIVE", "ENROLLED") for one in range(30)]
+    assert hold_of([*inactive(3, *range(30)), *back, *inactive(5, *range(40))], students=100) is None
+    assert hold_of(inactive(14, *range(60)), students=100) == (after(14), 60, 100)
+    assert hold_of(inactive(15, *range(60)), students=100) is None
 
 
 def test_who_is_in_doubt_counts_once_the_doubt_is_over():

@@ -282,3 +282,5 @@ def test_a_district_set_up_between_midnight_and_the_first_night_is_shown(warehou
         "old": ("published", NIGHT),
         "waiting": ("awaiting secret", NEXT),
     }
+    attempt(warehouse, "old", "held", NEXT, "too many")  # by a person, before the schedule begins
+    assert states(read_newest(warehouse, at("05:30", NEXT)))["old"] == "held"

@@ -6,9 +6,14 @@ That its tables are those that the assets publish is tested where there are asse
 from datetime import date
 
 import pyarrow as pa
+import pytest
 
 from samegoal_pipelines.transforms.snapshot import compute_night
-from samegoal_pipelines.transforms.withholding import Withholding
+from samegoal_pipelines.transforms.withholding import (
+    CONFIDENTIAL_PHONES_SHOWN,
+    RESTRICTED_CONTACTS_SHOWN,
+    Withholding,
+)
 from samegoal_pipelines_tests.transforms import builders
 from samegoal_pipelines_tests.transforms.builders import entry
 
@@ -59,3 +64,24 @@ def test_students_agree_in_all_tables_and_whoever_has_no_row_is_carried_over_or_
         "why": ["rows unreadable", "never effective only", "CECS only"],
     }
     assert [kind.pyarrow_dtype for kind in computed.absent.dtypes] == [pa.int64(), pa.string()]
+
+
+@pytest.mark.parametrize(
+    ("switch", "note"),
+    [
+        ("show_restricted_contacts", RESTRICTED_CONTACTS_SHOWN),
+        ("show_confidential_phones", CONFIDENTIAL_PHONES_SHOWN),
+    ],
+)
+def test_a_night_says_which_contacts_it_shows(switch, note):
+    """It is not published once the district withholds these, and only these."""
+    reads = builders.reads("StudentGuardian", ["HasActiveRestrictedAccess"])
+    shows = Withholding(**{switch: True})
+    computed = compute_night(
+        builders.enrollments([entry(1, "2026-08-12")], TODAY),
+        builders.raw("raw_students", {}),
+        builders.raw("raw_parents", {}) | {"Reads": reads},
+        TODAY,
+        withholding=shows,
+    )
+    assert (computed.shows, computed.notes[:1]) == (shows, (note,))

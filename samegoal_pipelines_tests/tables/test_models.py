@@ -1,5 +1,6 @@
 """Tables accept what the rules make, each check refuses something, and no report says what stood there."""
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from samegoal_pipelines.tables.catalog import LANDED, RAW_TABLES
+from samegoal_pipelines.tables.checks import CHECKS
 from samegoal_pipelines.tables.enrollments import EXCLUDED_ENROLLMENTS as EXCLUDED
 from samegoal_pipelines.tables.enrollments import FILTERED_ENROLLMENTS as COUNTED
 from samegoal_pipelines.tables.enrollments import STUDENT_STATUS as STATUS
@@ -269,6 +271,14 @@ def test_a_report_never_contains_a_value_of_a_column_of_the_wrong_type(name):
     declared = ALL_TABLES[name]
     for values in ([SENTINEL, f"{SENTINEL} {NUMBER}"], [[SENTINEL], [NUMBER]]):
         assert_tells_nothing(pd.DataFrame(dict.fromkeys(declared.names, values)), declared)
+
+
+def test_a_check_that_raises_is_a_failure_too(monkeypatch):
+    anew = replace(UNCERTAIN, description="no schema of it is cached")
+    monkeypatch.setitem(CHECKS, anew.name, {"reasons: are plain": lambda frame: frame["none"]})
+    assert violations(table(anew, [{"student_id": 1, "reasons": "unreadable"}]), anew) == (
+        "uncertain: 1 rows, reasons: are plain, which could not be checked (1)"
+    )
 
 
 def test_a_missing_and_an_unexpected_column_are_named_and_an_unexpected_name_is_cut():

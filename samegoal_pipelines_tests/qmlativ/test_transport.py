@@ -24,6 +24,7 @@ from samegoal_pipelines.qmlativ.errors import (
     RequestRefusedError,
     SourceUnavailableError,
 )
+from samegoal_pipelines.qmlativ.transport import MAX_BODY
 from samegoal_pipelines.tables.people import COUNTY, STUDENT
 from samegoal_pipelines_tests.qmlativ.scripted import (
     IMPATIENT,
@@ -280,6 +281,14 @@ def test_answers_in_chunks_are_read(packed):
     ids, server, _ = read_county(pages_of(lambda _: sending(head + b"".join(pieces) + b"0\r\n\r\n")))
     assert ids == [7]
     assert server.requests[-1].headers["accept-encoding"] == "gzip"
+
+
+def test_a_gzip_bomb_with_a_small_part_at_the_end_is_refused():
+    """The last bytes of an answer state only the size of its last part."""
+    bomb = gzip.compress(b'{"Objects": [' + b" " * MAX_BODY, 1) + gzip.compress(b"]}")
+    reply = Reply(body=bomb, headers={"Content-Encoding": "gzip"})
+    said, *_ = failure(pages_of(lambda _: reply), MalformedAnswerError)
+    assert "the answer is larger than 32 MB, more than any page has" in said
 
 
 def test_a_connection_closed_between_two_pages_is_replaced():

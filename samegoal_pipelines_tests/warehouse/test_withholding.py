@@ -8,9 +8,9 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.engine import as_writer
-from samegoal_pipelines.warehouse.errors import SnapshotInProgressError
+from samegoal_pipelines.warehouse.errors import SnapshotInProgressError, WarehouseError
 from samegoal_pipelines.warehouse.snapshots import Snapshot
-from samegoal_pipelines.warehouse.withholding import Hidden, hide_contacts
+from samegoal_pipelines.warehouse.withholding import Hidden, hide_contacts, refuse_to_forget_restrictions
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     pairs,
@@ -148,3 +148,14 @@ def test_what_is_hidden_later_leaves_a_new_student_and_a_new_status_on_record(ph
     assert [change for _, _, change, *_ in before] == ["added", "added", "status", "demographics"]
     assert hide_contacts(phoned, "grand-bend", confidential={}) == Hidden(phones=2, rows=2)
     assert rows(phoned, recorded) == before
+
+
+def test_a_district_that_ever_said_who_is_restricted_must_go_on_saying_so(warehouse):
+    """Even if nobody was, and nothing of it is published any more. Another district's flags do not count."""
+    publish_night(warehouse, 0, snapshot(student(1, parents={10: {}})))
+    publish_night(warehouse, 0, snapshot(ANA), district_id="riverside")
+    refuse_to_forget_restrictions(warehouse, "grand-bend")
+    publish_night(warehouse, 1, snapshot(ANA))
+    publish_night(warehouse, 2, snapshot(BEN))
+    with pytest.raises(WarehouseError, match=r"RestrictedAccess of .* is no longer granted"):
+        refuse_to_forget_restrictions(warehouse, "grand-bend")

@@ -309,6 +309,21 @@ def test_the_identity_is_remembered_at_the_first_contact(registry):
     assert remembered(registry.set("grand-bend", base_url=URL + "9")) == ("255901", 1, 1)
 
 
+def test_the_name_of_another_district_is_told_without_control_characters(registry):
+    registry.recognize(add(registry), identity("255901"))
+    strange = SimpleNamespace(district_id=9, entity_id=1, code="999999", name="Bad\x1b[2J\nISD")
+    with pytest.raises(QmlativError, match=r"another district, Bad\[2JISD \(999999\), not"):
+        registry.recognize(registry.get("grand-bend"), strange)
+
+
+def test_what_was_wrong_with_a_contact_is_forgotten_with_it(registry, warehouse):
+    add(registry, contact="a@example.org")
+    with as_writer(warehouse, "grand-bend", "a message was refused") as connection:
+        connection.execute(sa.text("update samegoal.districts set confirmation_problem = 'refused'"))
+    assert registry.set("grand-bend", contact="a@example.org").confirmation_problem == "refused"
+    assert registry.set("grand-bend", contact="b@example.org").confirmation_problem is None
+
+
 def test_another_registration_of_the_same_district_is_refused(registry):
     """Two addresses on one host may lead to the same district; it would be published twice."""
     registry.recognize(add(registry), identity("255901"))

@@ -37,7 +37,7 @@ ENTRY_WITHDRAWAL = qmlativ_object(
     integer("SchoolYearID", "The school year of the enrollment"),
     day("StartDate", "First day enrolled, inclusive; a row without one is quarantined"),
     day("EndDate", "Last day enrolled, inclusive; null while open"),
-    day("WithdrawalDate", "In Texas the day after the last one; computed, and used if EndDate is null"),
+    day("WithdrawalDate", "Computed: in Texas the day after the last one; used if EndDate is null"),
     integer("WithdrawalCodeID", "Why the student left; the same code has another id each year"),
     flag("IsDefaultEntity", "True at the student's home entity; null counts as false"),
     flag("IsCrossEntityCourseEnrollment", "For cross-entity courses; the code CECS decides", optional=True),
@@ -93,7 +93,11 @@ FILTERED_ENROLLMENTS = table(
     code("building", "School.Name in that year, else in the latest that lists the school", "School.Name"),
     code("building_reporting_id", "School.StateAssignedID, looked up the same way", "School.StateAssignedID"),
     day("first_day", "The first day enrolled", "StartDate", required=True),
-    day("last_day", "EndDate, else the day before WithdrawalDate; null while open", "EndDate|WithdrawalDate"),
+    day(
+        "last_day",
+        "The last day enrolled: EndDate, else the day before WithdrawalDate; null while open",
+        "EndDate|WithdrawalDate",
+    ),
     code("withdrawal_code", "WithdrawalCode.Code, trimmed; text, so 01 stays 01", "WithdrawalCode.Code"),
     flag("is_default_entity", "At the home entity; null counts as false", "IsDefaultEntity", required=True),
     flag(

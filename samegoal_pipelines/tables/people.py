@@ -65,7 +65,11 @@ STUDENT_GUARDIAN = qmlativ_object(
     integer("Rank", "1 is the first guardian to contact; a guardian without a rank comes last"),
     flag("IsCustodialGuardian", "True if the guardian has custody"),
     flag("IsEmergencyContact", "True if the guardian is called in an emergency"),
-    flag("HasActiveRestrictedAccess", "True, or null where granted: no contact is passed on", optional=True),
+    flag(
+        "HasActiveRestrictedAccess",
+        "A court or the district restricts access. True, or null where granted: no contact is passed on",
+        optional=True,
+    ),
 )
 NAME_PHONE = qmlativ_object(
     "Demographics/NamePhone",
@@ -308,5 +312,9 @@ CONFIDENTIAL_PHONES = table(
     "Confidential phone numbers of students and parents tonight, published or not",
     integer("student_id", "Qmlativ's StudentID; null: the number is a parent's"),
     integer("parent_id", "Qmlativ's NameID of the guardian; null: the number is a student's own"),
-    text("digits", "Digits without country code and extension; empty: all phones withheld", required=True),
+    text(
+        "digits",
+        "Digits without country code and extension; empty if unreadable: all phones withheld",
+        required=True,
+    ),
 )

@@ -195,9 +195,9 @@ class Landing(Storage):
             for path in self.files.find(f"{self.base}/{district_id}"):
                 if path.endswith(f"/{asset}/{table}.parquet"):
                     with suppress(FileNotFoundError):  # deleted meanwhile
-                        content = pa.BufferReader(self.files.cat_file(path))
+                        content = self.files.cat_file(path)
                         with suppress(OSError, KeyError, pa.ArrowException):
-                            read = pq.read_table(content, columns=list(columns))
+                            read = pq.read_table(_source(content), columns=list(columns))
                             found.update(zip(*(read[name].to_pylist() for name in columns), strict=True))
         return found
 
@@ -387,7 +387,7 @@ class Landing(Storage):
         as_landed = digest == landed.sha256.get(table)
         if as_landed or rewritten:
             with suppress(*_BAD_FILE):
-                found = pq.read_table(pa.BufferReader(content))
+                found = pq.read_table(_source(content))
                 facts = dict(json.loads((found.schema.metadata or {})[METADATA_KEY]))
                 file = _File(found, facts, digest)
         if file is None or not (as_landed or file.facts.get("rewritten")):
@@ -409,6 +409,16 @@ class Landing(Storage):
 def _manifest(landed: LandedAsset) -> bytes:
     facts = {"asset": landed.asset, "landed_at": landed.landed_at.isoformat()}
     return json.dumps(facts | {"rows": landed.rows, "sha256": landed.sha256}).encode()
+
+
+def _source(content: bytes) -> pa.BufferReader:
+    """A file's bytes in memory of Arrow.
+
+    Its threads may still hold them when a command ends. Freeing a Python object then would abort the process.
+    """
+    copy = pa.BufferOutputStream()
+    copy.write(content)
+    return pa.BufferReader(copy.getvalue())
 
 
 def _parquet(table: pa.Table, facts: Mapping[str, Any]) -> bytes:

@@ -200,7 +200,7 @@ def _find(
         sentence = (
             f"a student with this number was erased on {erased:%Y-%m-%d}; every night drops the student"
         )
-        next_step = "to undo this: samegoal-pipelines erase-student ID STUDENT_NUMBER --undo"
+        next_step = "to publish the student again: samegoal-pipelines erase-student ID STUDENT_NUMBER --undo"
     else:
         where = f"neither in the rows landed on {night.snapshot_date} nor in anything ever published"
         sentence = f"no student has the student number {shown(number) or '(empty)'}, {where}"

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 
@@ -38,6 +39,27 @@ def land(landing: Landing, tables=(1,), *, night: date = NIGHT, **where) -> None
 def schools(landing: Landing, **where) -> list[int]:
     found = landing.read("schools", **{"district_id": "alpha", "night": NIGHT} | where)
     return found["School"]["SchoolID"].tolist()
+
+
+def test_arrow_holds_no_python_object_that_its_threads_would_free_when_a_command_ends(landing, monkeypatch):
+    land(landing)
+    contents, sources = [], []
+    cat_file, read_table = landing.files.cat_file, pq.read_table
+    monkeypatch.setattr(
+        landing.files, "cat_file", lambda path: contents.append(cat_file(path)) or contents[-1]
+    )
+    monkeypatch.setattr(
+        pq, "read_table", lambda source, **k: sources.append(source) or read_table(source, **k)
+    )
+
+    assert schools(landing) == [1]
+    assert landing.values("alpha", "schools", "School", "SchoolID") == {(1,)}
+
+    assert len(sources) == 2  # they are still alive
+    counts = {
+        sys.getrefcount(content) for content in contents
+    }  # manifests, which Arrow never gets, and tables
+    assert len(counts) == 1
 
 
 def test_a_landed_asset_comes_back_as_it_was_with_its_types(landing):

@@ -7,6 +7,7 @@ import fcntl
 import gc
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import uuid
@@ -35,6 +36,9 @@ SHARED_HOME = "SAMEGOAL_TEST_HOME"
 # As in the Makefile: otherwise every process that a test starts compiles the whole package.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# A shell's background jobs ignore Ctrl-C, and so would the programs that tests start and stop.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples each time, so that no change fails for code that it has not touched. No time limits,
 # because a busy machine would miss them. `--hypothesis-profile=default` looks for other examples.

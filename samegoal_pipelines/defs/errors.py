@@ -36,10 +36,10 @@ def as_dagster_failure(step: str, run: DistrictRun, *, of_night: bool = False) -
     except dg.DagsterExecutionInterruptedError:
         if of_night:
             stopped = PipelineError("stopped by hand or by the machine", kind=Kind.STOPPED)
-            _record(run, _in_step(stopped, step, run))
+            _record(run, _in_step(stopped, step, run, of_night=True))
         raise
     except Exception as caught:
-        error = _in_step(caught, step, run)
+        error = _in_step(caught, step, run, of_night=of_night)
         next_step, wait = error.next_step, None
         if of_night:
             next_step, wait = error.next_step_of_night, wait_after(error, run.waits)
@@ -84,12 +84,12 @@ def wait_after(error: PipelineError, waits: Iterator[float]) -> float | None:
     return max(asked_for, wait * random.uniform(1 - _SPREAD, 1 + _SPREAD))  # noqa: S311
 
 
-def _in_step(caught: Exception, step: str, run: DistrictRun) -> PipelineError:
+def _in_step(caught: Exception, step: str, run: DistrictRun, *, of_night: bool) -> PipelineError:
     """The error with its step and district. An unforeseen one becomes a defect."""
     error = caught
     if not isinstance(error, PipelineError):
-        detail = f"{unforeseen(caught)}; last night's snapshot stays"
-        error = PipelineError(detail, kind=Kind.DEFECT, next_step=REPORT)
+        stays = "; last night's snapshot stays" if of_night else ""  # others may follow a publish
+        error = PipelineError(unforeseen(caught) + stays, kind=Kind.DEFECT, next_step=REPORT)
     error.step = f"{step}: {error.step}" if error.step else step
     error.district_id = run.district_id
     return error

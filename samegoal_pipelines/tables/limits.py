@@ -21,7 +21,7 @@ class Limit:
     Attributes:
         default: a percentage, or a number of students for the unit `STUDENTS`.
         label: what is counted, for the UI's table of shares. Empty: the limit is not a share.
-        numerator, denominator: names of the numbers that `judge` counts.
+        numerator, denominator: names of counted numbers (`warehouse.gate_metrics`).
         rows: what the denominator counts, for the sentence.
         least: the number of rows from which the share counts. Fewer rows mean nothing.
         or_fifth: the share counts from a fifth of the denominator, if that is less than `least`, but at least

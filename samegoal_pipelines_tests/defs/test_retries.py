@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.defs import published
 from samegoal_pipelines.defs.district_run import DistrictRun
-from samegoal_pipelines.defs.errors import LONGEST_WAIT, wait_after
+from samegoal_pipelines.defs.errors import LONGEST_WAIT, as_dagster_failure, wait_after
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.qmlativ.connection import RetryPolicy
@@ -200,3 +201,14 @@ def test_the_night_is_published_all_the_same_and_its_run_is_green(
     assert pipeline.rows("select snapshot_date, state from samegoal.snapshots") == [(TODAY, "published")]
     assert pipeline.rows("select status from dagster.runs") == [("SUCCESS",)]
     deployment.warehouse.dispose()
+
+
+def test_a_step_that_may_follow_a_publish_does_not_say_that_last_nights_snapshot_stays():
+    run = SimpleNamespace(district_id="grand-bend", run_id="a run")
+    with pytest.raises(dg.Failure) as failed, as_dagster_failure("parquet_copy", run):
+        raise OSError("the text may quote a row")
+    assert failed.value.description.startswith(
+        "grand-bend: parquet_copy: unforeseen OSError at test_retries.py"
+    )
+    assert "stays" not in failed.value.description
+    assert "quote" not in failed.value.description

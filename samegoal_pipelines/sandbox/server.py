@@ -70,7 +70,8 @@ class SandboxServer:
         self.traffic = Traffic()
         self.tokens: dict[str, SandboxDistrict | None] = {}  # every one that was issued; None: it has expired
         self.url = ""
-        self._shown: dict[Any, tuple[Rows, Rows]] = {}  # key of a listing → its table and the rows shown
+        # Key of a listing → its table, the rows shown and the pages made of them
+        self._shown: dict[Any, tuple[Rows, Rows, dict[Any, bytes]]] = {}
         self._lock = threading.Lock()
         described = "/Custom/{entity:int}/{module}/{name}"
         self.app = Starlette(
@@ -122,12 +123,14 @@ class SandboxServer:
                 rows = listing.rows()
                 if len(self._shown) >= KEPT:
                     self._shown.clear()
-                self._shown[key] = listing.table, rows  # while a table is kept, no other one gets its id
-            _, rows = self._shown[key]
-        page, headers = listing.page(rows, min(call.size, MAX_PAGE_SIZE)), {}
-        if "gzip" in call.headers.get("accept-encoding", ""):
-            page, headers = gzip.compress(page, 1, mtime=0), {"content-encoding": "gzip"}
-        return Response(page, headers=headers, media_type="application/json")
+                self._shown[key] = listing.table, rows, {}  # while a table is kept, no other one gets its id
+            _, rows, pages = self._shown[key]
+        size, packed = min(call.size, MAX_PAGE_SIZE), "gzip" in call.headers.get("accept-encoding", "")
+        if (wanted := (call.page, size, listing.fields, packed)) not in pages:
+            page = listing.page(rows, size)
+            pages[wanted] = gzip.compress(page, 1, mtime=0) if packed else page
+        headers = {"content-encoding": "gzip"} if packed else {}
+        return Response(pages[wanted], headers=headers, media_type="application/json")
 
     def _signed_in(self, call: Call) -> SandboxDistrict:
         """The district of the token."""

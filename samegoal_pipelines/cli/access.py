@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _ENCODING = "utf-8-sig"  # some editors write a byte order mark
 _ENOUGH = 10_000
-"""Read at most so much of a file, which may be endless. The registry rejects a secret of that length."""
+"""Read no more than this, because a file can be endless. The registry rejects a secret of that length."""
 SECRET_FILE = click.option(
     "--client-secret-file",
     type=click.File("r", _ENCODING, "replace"),  # the registry rejects undecodable text

@@ -369,7 +369,7 @@ def erase_student(
 def _print_erasure(
     district_id: str, facts: dict[str, Any], labels: dict[str, str], done: str | None, as_json: bool
 ) -> None:
-    """Print what is erased, or would be if `done` is None. `done`: what to know after the erasure."""
+    """Print the counts of an erasure, then `done`. Without `done` it is a dry run."""
     if as_json:
         print_json({"district_id": district_id, "erased": done is not None, **facts})
     else:

@@ -412,7 +412,7 @@ def _manifest(landed: LandedAsset) -> bytes:
 
 
 def _source(content: bytes) -> pa.BufferReader:
-    """A file's bytes in memory of Arrow.
+    """Copy a file's bytes into memory that Arrow owns.
 
     Its threads may still hold them when a command ends. Freeing a Python object then would abort the process.
     """
